@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import event, text, update
 
 from backend.api.jobs.stream import feeds
 from backend.api.jobs.stream.messages import BATCH
@@ -22,7 +22,7 @@ from backend.db.keys import create_key
 from backend.db.training import Step
 from backend.jobs import events
 from tests.service.conftest import Api, answered, refused
-from tests.service.test_api_runs import Watcher, take_steps
+from tests.service.test_api_runs import Watcher, parsed, take_steps
 
 WATCHERS = 60
 
@@ -202,6 +202,34 @@ def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:
             take_steps(job_id, first=step, last=step)
             time.sleep(0.3)
         statements_sent = [statement for statement in recorded if "FROM job_events" in statement]
+
+
+def test_a_client_gets_on_after_a_failed_read_though_the_job_idles(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    idle = Watcher(api, path)
+    take_steps(job_id, last=1)
+    idle.wait("metrics")
+    time.sleep(0.5)  # it may still be woken by the step that it has read already
+    position = {"last-event-id": "0-0-1-0"}  # at which it has not read
+    with renamed("job_events"), api.http.stream("GET", f"{path}/stream", headers=position) as response:
+        assert response.status_code == 200
+        assert [*parsed(response)] == []
+    assert idle.thread.is_alive()
+    Watcher(api, path, last_event_id=position["last-event-id"]).wait("state")
+    answered(api.http.post(f"{path}/cancel"))
+    idle.wait("end")
+
+
+@contextmanager
+def renamed(table: str) -> Iterator[None]:
+    """Give the table another name, so that queries of it fail."""
+    with transaction() as session:
+        session.execute(text(f"ALTER TABLE {table} RENAME TO renamed"))
+    try:
+        yield
+    finally:
+        with transaction() as session:
+            session.execute(text(f"ALTER TABLE renamed RENAME TO {table}"))
 
 
 def test_a_job_that_is_followed_in_its_project_is_unknown_in_another(api: Api, job_id: str) -> None:

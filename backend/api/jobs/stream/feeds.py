@@ -63,6 +63,7 @@ class Feed:
             return await run_in_threadpool(read_batch, self.job_id, position, project=self.project)
         except Exception:
             log.exception("a job's stream could not be read; its clients have to reconnect", job=self.job_id)
+            self._reads.pop(position, None)  # or those that reconnect would get this failure until the job changes
             return None
 
 
