@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import func, select, update
 
 from backend.core.control import ControlSignal
+from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
 from backend.db.projects import DEFAULT_PROJECT
+from backend.db.training import Step
 from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.lease import Lease, LeaseLostError, claim
@@ -96,6 +98,22 @@ def test_a_renewal_reads_what_is_wanted() -> None:
     with transaction() as session:
         assert lease.renew(session, lease_s=60) is ControlSignal.PAUSE
     assert state_of(job_id) == JobState.PAUSING
+
+
+@pytest.mark.parametrize("pausing", [False, True])
+def test_a_job_begins_once_in_a_claim(pausing: bool) -> None:
+    job_id = new_job()
+    lease = claim_job(job_id)
+    with lease.held() as held:
+        held.begin()
+        held.session.add(Step(job_id=job_id, step=1, created_at=utc_now(), metrics={}))
+    if pausing:
+        with transaction() as session:
+            control.pause(session, job_id)
+    with pytest.raises(AssertionError), lease.held() as held:
+        held.begin()
+    with transaction() as session:
+        assert session.get(Step, (job_id, 1)) is not None
 
 
 def test_the_sweep_puts_a_lost_job_back_and_nudges_for_it() -> None:
