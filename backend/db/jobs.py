@@ -145,4 +145,4 @@ def oldest_in_state(session: Session, state: str) -> datetime | None:
 
 
 def training_file_of(session: Session, job: Job) -> File:
-    return session.get_one(File, job.training_file)
+    return session.scalars(select(File).where(File.id == job.training_file, File.project_id == job.project_id)).one()

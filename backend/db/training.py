@@ -78,6 +78,13 @@ def checkpoints_of(job: Job) -> Listing[Checkpoint]:
     return Listing(select(Checkpoint).where(Checkpoint.job_id == job.id), keys=(Checkpoint.step, Checkpoint.id))
 
 
+def find_checkpoint(session: Session, job: Job, checkpoint_id: str) -> Checkpoint | None:
+    """Return the job's checkpoint with this id."""
+    if "\0" in checkpoint_id:
+        return None
+    return session.scalar(select(Checkpoint).where(Checkpoint.id == checkpoint_id, Checkpoint.job_id == job.id))
+
+
 def evaluations_of(session: Session, job: Job) -> Sequence[Evaluation]:
     """Return the job's evaluations in order."""
     of_job = select(Evaluation).where(Evaluation.job_id == job.id)

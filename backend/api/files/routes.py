@@ -110,7 +110,9 @@ def create_file(
     with transaction(project=caller.project) as session:
         require_storage(session, project=caller.project, additional_bytes=upload.size_bytes)
     with transaction(project=caller.project) as session:
-        file = store_bytes(session, upload.content, filename=upload.filename, mapping=upload.mapping)
+        file = store_bytes(
+            session, upload.content, project=caller.project, filename=upload.filename, mapping=upload.mapping
+        )
         require_storage(session, project=caller.project)  # again: other uploads may have finished meanwhile
         write_audit_entry(session, request, caller)
     read_as_preferred(file, prefer, response, on_bad_rows=upload.on_bad_rows)

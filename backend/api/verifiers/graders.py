@@ -158,8 +158,8 @@ def grade(spec: Spec, samples: Sequence[Sample], *, project: str) -> list[ScoreR
         "samples": [{"output_text": s.output_text, "item": s.item, "answer": s.answer} for s in samples],
     }
     with transaction(project=project) as session:
-        check_id = request_check(session, kind="grader_run", request=request).id
-    result = wait_for_check(check_id, timeout_s=settings().check_timeout_s)
+        check_id = request_check(session, project=project, kind="grader_run", request=request).id
+    result = wait_for_check(check_id, project=project, timeout_s=settings().check_timeout_s)
     return [ScoreRecord.from_json(record) for record in result["records"]]
 
 

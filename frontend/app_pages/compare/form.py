@@ -12,7 +12,7 @@ from frontend.components import choices, estimate, instruction_field, rights, se
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import units
-from frontend.words.job_settings import MAIN, OFFERED, PRESETS, inlined, methods
+from frontend.words.job_settings import MAIN, OFFERED, PRESETS, inlined, methods, request_body
 
 USUAL_METHODS = ("grpo", "rlsd")
 MOST_SEEDS = 10
@@ -70,14 +70,18 @@ def show(client: Client) -> None:
     titles = [facts[name]["title"] for name in compared.names]
     usual_name = f"{' vs. '.join(titles[1:] + titles[:1])} on {chosen.dataset['filename']}"
     name = st.text_input("Name (optional)", placeholder=usual_name, max_chars=200, key="cmp_name").strip()
-    body = comparison_body(
-        name=name or usual_name[:200],
+    job = request_body(
         dataset=chosen.dataset["id"],
         validation=validation,
         grader=chosen.grader,
         model=chosen.model or "",
-        preset=preset,
-        settings=settings,
+        name="",
+        seed=None,
+        x_rlsd={"preset": preset, **settings},
+    )
+    body = comparison_body(
+        job,
+        name=name or usual_name[:200],
         arm_bodies=arms(compared.names, facts=facts, teacher_model=compared.teacher_model),
         seeds=compared.seeds,
         unit=unit,
