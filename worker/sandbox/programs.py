@@ -38,7 +38,7 @@ def program(spec: SandboxSpec, *, reads_out: bool = False) -> bytes:
             fields |= {
                 "source": spec.source,
                 "entries": [_entry(entry) for entry in spec.entry_point.entries],
-                "batched": spec.entry_point.may_take_batches,
+                "batched": spec.may_take_batches,
                 "alone": spec.one_process_per_call,
                 "messages": may_read_messages(spec.source),
             }
@@ -69,7 +69,7 @@ def rows_per_process(spec: SandboxSpec, limits: SandboxLimits) -> int:
         return limits.own_batch_rows
     if spec.isolation == "call":
         return 1
-    together = spec.entry_point.may_take_batches or not spec.one_process_per_call
+    together = spec.may_take_batches or not spec.one_process_per_call
     return limits.batch_rows if together else 1
 
 
