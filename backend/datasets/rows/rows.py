@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from backend import blobs
 from backend.datasets.formats.json_lines import BadLineError, RawRow
 from backend.datasets.formats.problems import Problem, Report
+from backend.datasets.rows.accepted import accepted, note_on_accepted
 from backend.datasets.rows.asked_about import notes_on
 from backend.datasets.rows.images import ENCODED_IMAGE, ImageStore, image_value, without_images
 from backend.datasets.rows.labels import note_on_ratings, require_right
@@ -35,11 +37,20 @@ TEMPLATE_MARKS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[IN
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The reference of a row. `answer` is None if only the verifier knows it; `solution` is a worked solution."""
+    """The reference of a row. `answer` is None if only the verifier knows it; `solution` is a worked solution.
+
+    `accepted`: all right answers, `answer` first, where the row has a list of which any one is right.
+    """
 
     answer: str | None
     solution: str | None = None
     trajectory: str | None = None
+    accepted: tuple[str, ...] = ()
+
+    @property
+    def right(self) -> str | tuple[str, ...] | None:
+        """What a verifier compares with: the answer, or a tuple of which any one is right."""
+        return self.accepted or self.answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,7 @@ class NormalRow:
             number=number,
             line=line,
             messages=normal["messages"],
-            reference=Reference(**normal["reference"]),
+            reference=Reference(**normal["reference"] | {"accepted": tuple(normal["reference"].get("accepted", ()))}),
             hint=None if normal["hint"] is None else HintText(**normal["hint"]),
             item=normal["item"],
             row_hash=normal["row_hash"],
@@ -172,11 +183,9 @@ def _note_on_reply(item: Mapping[str, Any], *, shape: Shape) -> str | None:
 def _note_on_objects(item: Mapping[str, Any], *, shape: Shape) -> str | None:
     column = shape.question if shape.answer is None else shape.answer
     value = None if column == shape.question else value_at(item, column)
-    if not isinstance(value, list | dict) or answer_of_messages(value, column=column) is not None:
+    if value is None or answer_of_messages(value, column=column) is not None:
         return None
-    part = f": for a part of it, map its path, '{column:.60}.KEY'" if isinstance(value, dict) else ""
-    kind = "An object" if isinstance(value, dict) else "A list"
-    return f"{kind} in '{column:.60}' is the right answer as JSON text, whole{part}."
+    return note_on_accepted(item, path=column)
 
 
 def _note_on_bytes(item: Mapping[str, Any], *, columns: Iterable[str]) -> str | None:
@@ -265,12 +274,15 @@ def _with_image_bytes(row: NormalRow, loaded: Mapping[str, bytes]) -> NormalRow:
     return replace(row, image_bytes=tuple(loaded[sha256] for sha256 in row.images)) if row.images else row
 
 
-def answer_of(item: Mapping[str, Any]) -> str | None:
-    """Return the reference answer of a single row that belongs to no file, from the first known column."""
-    found = next((value for path in REFERENCES if (value := value_at(item, path)) is not None), None)
-    if found is None:
+def right_answer_of(item: Mapping[str, Any]) -> str | tuple[str, ...] | None:
+    """Return what a verifier compares with on a single row that belongs to no file, from the first known column."""
+    path = next((path for path in REFERENCES if value_at(item, path) is not None), None)
+    if path is None:
         return None
-    answer = text_of(found)
+    with suppress(BadLineError):
+        if several := accepted(item, path=path):
+            return several
+    answer = text_of(value_at(item, path))
     return _split_at_mark(answer)[1] if "question" in item else answer
 
 
@@ -289,6 +301,9 @@ def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
     if given is None:
         raise BadLineError("missing_answer", f"has no '{shape.answer}'")
     answer = None if is_reply else answer_of_messages(given, column=shape.answer)
+    several = () if is_reply or answer is not None else accepted(item, path=shape.answer)
+    if several:
+        return Reference(answer=several[0], solution=solution, trajectory=trajectory, accepted=several)
     answer = text_of(given) if answer is None else answer
     if shape.has_answer_mark:
         worked, answer = _split_at_mark(answer)
