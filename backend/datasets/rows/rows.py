@@ -248,12 +248,19 @@ def _is_same_name(name: str, value: object) -> bool:
 
 def read_rows(file: BinaryIO, *, name: str = "The file", mapping: ColumnMapping | None = None) -> list[NormalRow]:
     """Read all rows of a file, with their images. Raises AppError for the first bad line, or if there is no row."""
+    return read_rows_and_notes(file, name=name, mapping=mapping)[0]
+
+
+def read_rows_and_notes(
+    file: BinaryIO, *, name: str, mapping: ColumnMapping | None
+) -> tuple[list[NormalRow], list[str]]:
+    """Read all rows of a file as `read_rows` does, and return also how they were read, in sentences."""
     with open_table(file, filename=name, mapping=mapping) as table, ImageStore(table.archive) as image_store:
         report = Report(counted_in=table.counted_in)
         rows = list(normal_rows(table, mapping=mapping, report=report, image_store=image_store))
         report.require_all_good(name)
         loaded = {sha256: image_store.read(sha256) for row in rows for sha256 in row.images}
-    return [_with_image_bytes(row, loaded) for row in rows]
+    return [_with_image_bytes(row, loaded) for row in rows], list(report.notes)
 
 
 def load_rows(session: Session, file_id: str) -> list[NormalRow]:
