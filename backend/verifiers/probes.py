@@ -65,6 +65,18 @@ FORMS: dict[str, tuple[str, Form]] = {
         "<think>…</think><answer>…</answer>",
         lambda answer, _row, _spec: f"<think>First one step, then the next.</think>\n<answer>{answer}</answer>",
     ),
+    "reasoning_and_answer_tags": (
+        "<reasoning>…</reasoning><answer>…</answer>, a line each",
+        lambda answer, _row, _spec: (
+            f"<reasoning>\nFirst one step, then the next.\n</reasoning>\n<answer>\n{answer}\n</answer>\n"
+        ),
+    ),
+    "working_out": (
+        "<start_working_out>…<end_working_out><SOLUTION>…</SOLUTION>",
+        lambda answer, _row, _spec: (
+            f"<start_working_out>First one step, then the next.<end_working_out><SOLUTION>{answer}</SOLUTION>"
+        ),
+    ),
     "after_think": ("</think> …", lambda answer, _row, _spec: f"<think>\nFirst one step.\n</think>\n\n{answer}"),
     "code_block": ("a code block", lambda answer, _row, _spec: f"```\n{answer}\n```"),
     "json": ("JSON", lambda answer, row, spec: json_completion(spec, answer=answer, item=row.item)),

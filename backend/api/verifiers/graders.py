@@ -14,7 +14,7 @@ from backend.api.http.dependencies import Database
 from backend.api.http.operations import stores_nothing
 from backend.api.http.rights import VerifiersWrite
 from backend.checks import request_check, wait_for_check
-from backend.datasets.rows.rows import right_answer_of
+from backend.datasets.rows.references import right_answer_of
 from backend.db.engine import transaction
 from backend.settings import settings
 from backend.verifiers.reading import remarks

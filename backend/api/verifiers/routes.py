@@ -12,7 +12,7 @@ from backend.api.http.dependencies import Database, ObjectId
 from backend.api.http.paging import ListItem, Page, PageParams, numbers_in_id, page, page_of
 from backend.api.http.rights import VerifiersRead, VerifiersWrite
 from backend.api.verifiers.graders import ScoreRecordObject, grade, record_object
-from backend.datasets.rows.rows import right_answer_of
+from backend.datasets.rows.references import right_answer_of
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.verifiers import Verifier, newest_versions, versions_of

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from backend.datasets.rows.rows import NormalRow, right_answer_of
+from backend.datasets.rows.references import right_answer_of
+from backend.datasets.rows.rows import NormalRow
 from backend.datasets.rows.shape import ColumnMapping
 from backend.errors import AppError
 from tests.backend.datasets.rows.reading import lines, read_all, read_one

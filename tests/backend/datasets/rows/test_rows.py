@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from backend.datasets.formats.problems import Report
 from backend.datasets.rows.images import ImageStore
-from backend.datasets.rows.rows import NormalRow, normal_rows, read_rows, right_answer_of
+from backend.datasets.rows.references import right_answer_of
+from backend.datasets.rows.rows import NormalRow, normal_rows, read_rows
 from backend.datasets.rows.shape import ColumnMapping, parse_mapping
 from backend.datasets.rows.source import open_table
 from backend.errors import AppError
