@@ -447,11 +447,15 @@ class FileObject(TypedDict):
 
 
 class Reference(TypedDict):
-    """The reference of a row. `answer` is None if only the verifier knows it; `solution` is a worked solution."""
+    """The reference of a row. `answer` is None if only the verifier knows it; `solution` is a worked solution.
+
+    `accepted`: all right answers, `answer` first, where the row has a list of which any one is right.
+    """
 
     answer: str | None
     solution: NotRequired[str | None]
     trajectory: NotRequired[str | None]
+    accepted: NotRequired[list[str]]
 
 
 class HintText(TypedDict):

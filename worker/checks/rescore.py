@@ -110,7 +110,7 @@ def _sample(rollout: Rollout, row: NormalRow) -> Sample:
     return Sample(
         output_text=rollout.completion,
         item=row.item_without_images,
-        answer=row.reference.answer,
+        answer=row.reference.right,
         messages=tuple(row.messages),
     )
 
