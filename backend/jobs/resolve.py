@@ -117,11 +117,11 @@ def _require_consistent(settings: RlsdSettings) -> None:
             "to 0.",
             param=f"{X_RLSD}.overlong_buffer",
         )
-    if settings.warmup_steps >= settings.max_steps:
+    if settings.lr_warmup_steps >= settings.max_steps:
         raise AppError(
-            f"warmup_steps {settings.warmup_steps} leaves none of the {settings.max_steps} steps at the full learning "
-            "rate: use fewer than max_steps.",
-            param=f"{X_RLSD}.warmup_steps",
+            f"lr_warmup_steps {settings.lr_warmup_steps} leaves none of the {settings.max_steps} steps at the full "
+            "learning rate: use fewer than max_steps.",
+            param=f"{X_RLSD}.lr_warmup_steps",
         )
     if settings.batch_size % settings.devices:
         raise AppError(

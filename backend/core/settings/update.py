@@ -167,7 +167,7 @@ class Update(Strict):
         title="Lr Schedule",
         description="Course of the learning rate: constant, or falling to 0 over `max_steps` in a line or a cosine.",
     )
-    warmup_steps: Annotated[
+    lr_warmup_steps: Annotated[
         int,
         About(
             "Warm-up steps",

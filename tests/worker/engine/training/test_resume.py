@@ -42,7 +42,7 @@ CASES = {
     "resampling": {"method": "rlsd", "resample_rounds": 2, "num_generations": 2, "lambda_decay_steps": 0},
     "Dr. GRPO": {"method": "grpo", "scale_rewards": "none", "loss": "constant"},
     "MaxRL": {"method": "grpo", "scale_rewards": "mean"},
-    "schedule": {"method": "grpo", "lr_schedule": "cosine", "warmup_steps": 2},
+    "schedule": {"method": "grpo", "lr_schedule": "cosine", "lr_warmup_steps": 2},
     "without truncated": {"method": "rlsd", "mask_truncated": True, "max_completion_tokens": 60},
     "overlong": {"method": "grpo", "overlong_buffer": 8},
     "KL": {"method": "rlsd", "kl_beta": 0.1},
