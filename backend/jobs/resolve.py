@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.core.methods import METHODS, MethodName
-from backend.core.settings.choices import Preset
+from backend.core.settings.choices import Combine, Preset, RewardScale, RowSampling
 from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.errors import AppError
 from backend.jobs.request import Hyperparameters, Reinforcement, first_validation_error
@@ -104,6 +104,24 @@ def _require_consistent(settings: RlsdSettings) -> None:
             f"resample_rounds replaces questions whose completions all have the same score, but {method} does not "
             "learn from scores: set it to 0.",
             param=f"{X_RLSD}.resample_rounds",
+        )
+    if settings.sampling is RowSampling.INFORMATIVE and not facts.rewarded:
+        raise AppError(
+            f"sampling 'informative' prefers questions that are sometimes right, but {method} does not learn from "
+            "scores: use sampling 'uniform'.",
+            param=f"{X_RLSD}.sampling",
+        )
+    if settings.combine is Combine.NORMALISE and (not facts.rewarded or facts.values_tokens):
+        raise AppError(
+            f"combine 'normalise' changes the advantages within groups, but {method} does not use them: use combine "
+            "'sum'.",
+            param=f"{X_RLSD}.combine",
+        )
+    if settings.combine is Combine.NORMALISE and settings.scale_rewards is not RewardScale.STD:
+        raise AppError(
+            "combine 'normalise' divides each component by its group's standard deviation, which scale_rewards "
+            f"'{settings.scale_rewards}' contradicts: use scale_rewards 'std', or combine 'sum'.",
+            param=f"{X_RLSD}.combine",
         )
     if settings.overlong_buffer > settings.max_completion_tokens:
         raise AppError(

@@ -43,6 +43,8 @@ CASES = {
     "Dr. GRPO": {"method": "grpo", "scale_rewards": "none", "loss": "constant"},
     "MaxRL": {"method": "grpo", "scale_rewards": "mean"},
     "schedule": {"method": "grpo", "lr_schedule": "cosine", "lr_warmup_steps": 2},
+    "components apart": {"method": "rlsd", "combine": "normalise", "overlong_buffer": 4},
+    "informative rows": {"method": "rlsd", "sampling": "informative", "resample_rounds": 1, "num_generations": 2},
     "without truncated": {"method": "rlsd", "mask_truncated": True, "max_completion_tokens": 60},
     "overlong": {"method": "grpo", "overlong_buffer": 8},
     "KL": {"method": "rlsd", "kl_beta": 0.1},
