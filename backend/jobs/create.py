@@ -18,6 +18,7 @@ from backend.db.verifiers import Verifier
 from backend.errors import AppError
 from backend.ids import new_id
 from backend.jobs import events
+from backend.jobs.components import component_weights
 from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
 from backend.jobs.examples import without_examples
@@ -117,6 +118,7 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
     settings = _settings(session, reinforcement, training=training, validation=validation, seed=seed)
     if settings.teacher_model is not None:
         require_model(settings.teacher_model, models=models, param=f"{X_RLSD}.teacher_model")
+    component_weights(settings, spec)
     require_fits(
         request.model,
         models=models,

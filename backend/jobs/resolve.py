@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.core.methods import METHODS, MethodName
-from backend.core.settings.choices import Preset
+from backend.core.settings.choices import Combine, Preset, RewardScale, RowSampling
 from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.errors import AppError
 from backend.jobs.request import Hyperparameters, Reinforcement, first_validation_error
@@ -105,6 +105,24 @@ def _require_consistent(settings: RlsdSettings) -> None:
             "learn from scores: set it to 0.",
             param=f"{X_RLSD}.resample_rounds",
         )
+    if settings.sampling is RowSampling.INFORMATIVE and not facts.rewarded:
+        raise AppError(
+            f"sampling 'informative' prefers questions that are sometimes right, but {method} does not learn from "
+            "scores: use sampling 'uniform'.",
+            param=f"{X_RLSD}.sampling",
+        )
+    if settings.combine is Combine.NORMALISE and (not facts.rewarded or facts.values_tokens):
+        raise AppError(
+            f"combine 'normalise' changes the advantages within groups, but {method} does not use them: use combine "
+            "'sum'.",
+            param=f"{X_RLSD}.combine",
+        )
+    if settings.combine is Combine.NORMALISE and settings.scale_rewards is not RewardScale.STD:
+        raise AppError(
+            "combine 'normalise' divides each component by its group's standard deviation, which scale_rewards "
+            f"'{settings.scale_rewards}' contradicts: use scale_rewards 'std', or combine 'sum'.",
+            param=f"{X_RLSD}.combine",
+        )
     if settings.overlong_buffer > settings.max_completion_tokens:
         raise AppError(
             f"overlong_buffer {settings.overlong_buffer} is the last part of a completion of at most "
@@ -117,11 +135,11 @@ def _require_consistent(settings: RlsdSettings) -> None:
             "to 0.",
             param=f"{X_RLSD}.overlong_buffer",
         )
-    if settings.warmup_steps >= settings.max_steps:
+    if settings.lr_warmup_steps >= settings.max_steps:
         raise AppError(
-            f"warmup_steps {settings.warmup_steps} leaves none of the {settings.max_steps} steps at the full learning "
-            "rate: use fewer than max_steps.",
-            param=f"{X_RLSD}.warmup_steps",
+            f"lr_warmup_steps {settings.lr_warmup_steps} leaves none of the {settings.max_steps} steps at the full "
+            "learning rate: use fewer than max_steps.",
+            param=f"{X_RLSD}.lr_warmup_steps",
         )
     if settings.batch_size % settings.devices:
         raise AppError(

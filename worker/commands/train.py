@@ -16,6 +16,7 @@ from backend.cli.standalone import Mapping, run_standalone
 from backend.datasets.rows.rows import NormalRow, items_and_answers, read_rows
 from backend.datasets.rows.shape import ColumnMapping, parse_mapping
 from backend.errors import AppError
+from backend.jobs.components import component_weights
 from backend.jobs.held_out import count_shared, shared_notices
 from backend.jobs.hints import first_without_in_rows, resolve_hint
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
@@ -92,6 +93,7 @@ def prepare_job(
         first_without=first_without_in_rows(rows, spec=grader),
         filename=data.name,
     )
+    component_weights(spec, grader)
     return LocalJob(
         model=request.model,
         name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",

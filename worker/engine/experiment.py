@@ -1,15 +1,16 @@
 """A run's inputs, and what all its steps share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from backend.core.methods import Method, TeacherKind, method_named
-from backend.core.settings.choices import Divergence
+from backend.core.settings.choices import Combine, Divergence
 from worker.engine.distributed import ProcessGroup
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer
+from worker.engine.rollouts.drawing import SolveHistory
 from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.sampling import RolloutContext, make_sampler
 from worker.engine.settings import Settings
@@ -32,6 +33,8 @@ class Experiment:
     held_out: Sequence[Task]
     """Never trained on; without any there are no evaluations."""
     reward: Reward
+    component_weights: Mapping[str, float] = field(default_factory=dict)
+    """The weights of the reward's components where `combine` is normalise; else empty."""
     world: ProcessGroup = field(default_factory=ProcessGroup.single)
 
 
@@ -49,6 +52,8 @@ class TrainContext(RolloutContext):
     context_builder: TeacherContextBuilder | None
     """None where the run needs no teacher."""
     observer: Observer
+    history: SolveHistory
+    """How often the rows were solved, where that decides which are drawn."""
 
 
 def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainContext:
@@ -68,6 +73,11 @@ def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainCo
         raise ValueError(f"divergence {settings.divergence} needs a distilling method, got {method.name}")
     if settings.divergence != Divergence.SAMPLED:
         require_frozen_head(policy)
+    if (settings.combine is Combine.NORMALISE) != bool(experiment.component_weights):
+        raise ValueError(
+            f"combine {settings.combine} {'needs' if not experiment.component_weights else 'does not use'} weights of "
+            "components"
+        )
     external = experiment.teacher
     if (method.teacher is TeacherKind.EXTERNAL) != (external is not None):
         raise ValueError(
@@ -94,6 +104,8 @@ def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainCo
         eval_prompts=[prompt_builder.prompt(task) for task in experiment.held_out],
         context_builder=context_builder,
         reward=experiment.reward,
+        component_weights=experiment.component_weights,
         observer=observer,
+        history=SolveHistory(),
         world=world,
     )

@@ -102,6 +102,7 @@ class TrainState:
         self.step, self.baseline = run_state.step, run_state.baseline
         self.score, self.budget_used = run_state.score, run_state.used
         self.watchdog.load_state_dict(run_state.watched)
+        self.context.history.load_state_dict(run_state.history)
         self.saved = self.step
 
     def save(self) -> None:
@@ -114,6 +115,7 @@ class TrainState:
                 score=self.score,
                 used=self.budget_used,
                 watched=self.watchdog.state_dict(),
+                history=context.history.state_dict(),
                 fingerprint=self.fingerprint,
             )
             data = checkpoint.pack(context.policy, context.optimizer, run_state=run_state)

@@ -51,7 +51,7 @@ def take_step(context: TrainContext, step: int) -> StepReport:
     watch = Stopwatch(policy.device)
     lam = lambda_at(step, lam=settings.lam, decay_steps=settings.lambda_decay_steps)
 
-    rollout_batch = collect_rollouts(context, context.prompts, step=step, watch=watch)
+    rollout_batch = collect_rollouts(context, context.prompts, step=step, history=context.history, watch=watch)
     rollouts = rollout_batch.rollouts
 
     with watch.phase("teacher"):

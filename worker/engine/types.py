@@ -108,6 +108,10 @@ class Score(Protocol):
     def reason(self) -> str | None:
         """Why there is no score."""
 
+    @property
+    def components(self) -> Mapping[str, float]:
+        """What a verifier that combines others got from each, by its name."""
+
 
 Reward = Callable[[Sequence[Completion]], Sequence[Score]]
 """Function that scores completions: one score each, in order."""

@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[3]
 CASES = {
     "grpo": {"method": "grpo", "resample_rounds": 2},
     "rlsd": {"method": "rlsd", "diagnostic_interval": 2},
+    "components": {"method": "grpo", "combine": "normalise", "resample_rounds": 1},
+    "informative": {"method": "grpo", "sampling": "informative", "success_above": 0.3},
     "rlcsd": {"method": "rlcsd", "hint": "sibling", "success_above": 0.3},
     "sc_grpo": {"method": "sc_grpo", "hint": "sibling", "success_above": 0.3},
     "good_prefix": {"method": "good_prefix", "success_above": 0.3},

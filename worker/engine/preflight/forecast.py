@@ -4,7 +4,7 @@ Pure arithmetic on scores. A score of None (abstain, error, timeout) is left out
 rows, because completions of one row are not independent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Any, Literal, TypedDict
@@ -65,19 +65,19 @@ def histogram(rates: Sequence[float | None]) -> list[Bin]:
     ]
 
 
-def mixed_probability(scores: Scores, *, group: int) -> float:
-    """Estimate the probability that a group of `group` completions of this row has two different scores.
+def mixed_probability(values: Sequence[Hashable | None], *, group: int) -> float:
+    """Estimate the probability that a group of `group` completions of this row has two different values.
 
     With at least as many samples as a group has, it is the share of mixed groups among all that can be drawn from them
     without replacement, which is unbiased. With fewer, no unbiased estimate exists; groups are then drawn with
     replacement, which underestimates on average.
     """
-    missing = sum(score is None for score in scores)
-    known = [score for score in scores if score is not None]
+    missing = sum(value is None for value in values)
+    known = [value for value in values if value is not None]
     equal_counts = [known.count(value) + missing for value in set(known)]
     if not equal_counts:
         return 0.0
-    samples = len(scores)
+    samples = len(values)
 
     def all_among(count: int) -> float:
         """Compute the probability that a whole group comes from `count` of the samples."""

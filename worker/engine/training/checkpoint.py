@@ -70,6 +70,8 @@ class RunState:
     """Budget used so far."""
     watched: dict[str, Any] = field(default_factory=dict)
     """State of the watchdog (`watchdog.py`)."""
+    history: dict[str, Any] = field(default_factory=dict)
+    """How often rows were solved (`drawing.py`); empty where rows are drawn in passes."""
     fingerprint: Fingerprint | None = None
     """Identity of the run. None in checkpoints of versions without fingerprints, which any matching run may resume."""
 
