@@ -13,13 +13,16 @@ from typing import Any
 from backend.core.methods import METHODS, Method, Part, TeacherKind
 from backend.core.settings.about import About, Strict, When, about
 from backend.core.settings.choices import Preset
+from backend.core.settings.imitation import WarmStart
 from backend.core.settings.spec import PRESETS, SECTIONS, RlsdSettings, settings_of
 from backend.core.settings.update import Lora
 
 ROOT = Path(__file__).resolve().parents[2]
 FORM = Path("frontend/words/job_settings.json")
 PAGES = tuple(Path(f"docs/{name}.md") for name in ("methods", "presets", "settings"))
-ALL_SECTIONS: Mapping[str, type[Strict]] = {**SECTIONS, "Adapter (LoRA)": Lora}
+NESTED: Mapping[str, type[Strict]] = {"Warm start": WarmStart, "Adapter (LoRA)": Lora}
+"""Sections whose settings are those of one setting: `warm_start`, `lora`."""
+ALL_SECTIONS: Mapping[str, type[Strict]] = {**SECTIONS, **NESTED}
 PAPERS = "https://arxiv.org/abs/"
 OF_EVERY_TEACHER = (Part.HINT, Part.TEACHER, Part.MASK)
 KINDS = {"boolean": "yes_no", "integer": "whole", "number": "number", "array": "pair"}
@@ -37,9 +40,11 @@ def form() -> list[dict[str, Any]]:
                     "name": setting.name,
                     "label": setting.about.label,
                     "kind": setting.kind,
-                    "by_preset": section is not Lora and setting.name in PRESETS[Preset.STEADY],
+                    "by_preset": section in SECTIONS.values() and setting.name in PRESETS[Preset.STEADY],
                     "why": setting.about.why,
-                    "when": _when(setting.about.when),
+                    "when": _when(
+                        setting.about.when, section=RlsdSettings if section in SECTIONS.values() else section
+                    ),
                 }
                 for setting in _settings(section)
                 if setting.about is not None
@@ -129,10 +134,10 @@ def _settings(section: type[Strict]) -> Iterator[_Setting]:
         yield _Setting(name, field.default, about(field), choices | described)
 
 
-def _when(when: When | None) -> dict[str, Any] | None:
+def _when(when: When | None, *, section: type[Strict]) -> dict[str, Any] | None:
     if when is None:
         return None
-    return asdict(when) | {"default": RlsdSettings.model_fields[when.setting].default}
+    return asdict(when) | {"default": section.model_fields[when.setting].default}
 
 
 def _of_section(section: type[Strict]) -> str:

@@ -17,6 +17,7 @@ from backend.datasets.rows.rows import NormalRow, items_and_answers, read_rows
 from backend.errors import AppError
 from backend.jobs.held_out import count_shared, shared_notices
 from backend.jobs.hints import first_without_in_rows, resolve_hint
+from backend.jobs.imitation import require_rows
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
 from backend.jobs.request import JobRequest, first_validation_error
 from backend.jobs.resolve import resolve_settings
@@ -88,6 +89,8 @@ def prepare_job(
         first_without=first_without_in_rows(rows, spec=grader),
         filename=data.name,
     )
+    target = spec.warm_start.target.value
+    require_rows(spec, with_text=[getattr(task, target) is not None for task in tasks], filename=data.name)
     return LocalJob(
         model=request.model,
         name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",

@@ -28,7 +28,7 @@ Fingerprint = dict[str, dict[str, Any]]
 """Identity of a run as plain JSON: its settings, and hashes of its rows."""
 
 
-BEFORE_IT_WAS_A_SETTING = {"skip_special_tokens": True}
+BEFORE_IT_WAS_A_SETTING = {"skip_special_tokens": True, "warm_start_rows": 0}
 """How runs of before a setting was introduced behaved, where that is not its default."""
 
 READ_BY: Mapping[str, Callable[[Any], Any]] = {"scale_rewards": RewardScale}
@@ -38,7 +38,8 @@ READ_BY: Mapping[str, Callable[[Any], Any]] = {"scale_rewards": RewardScale}
 def fingerprint(settings: Settings, *, tasks: Sequence[Task], held_out: Sequence[Task]) -> Fingerprint:
     """Compute the run's fingerprint: its settings by name, and a hash for each field of its rows."""
     named = settings.model_dump(mode="json", exclude=set(MAY_CHANGE))
-    named |= {f"lora_{name}": value for name, value in named.pop("lora").items()}
+    for section in ("lora", "warm_start"):
+        named |= {f"{section}_{name}": value for name, value in named.pop(section).items()}
     return {SETTINGS: named, "training rows": _hashes(tasks), "held-out rows": _hashes(held_out)}
 
 
@@ -58,6 +59,8 @@ class RunState:
     """Optimizer steps taken."""
     baseline: list[QuestionScores] | None
     """Held-out scores before training."""
+    warm: list[QuestionScores] | None = None
+    """Held-out scores after the warm start."""
     score: float | None
     """Mean of the held-out evaluation at this step; None where there was none yet."""
     used: float = 0.0
