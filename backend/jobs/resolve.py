@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from backend.core.methods import METHODS, MethodName
+from backend.core.methods import METHODS, Method, MethodName
 from backend.core.settings.choices import Combine, Preset, RewardScale, RowSampling
 from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.errors import AppError
@@ -34,7 +34,8 @@ def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
         values["hint"] = given.get("hint", facts.hint)  # fixed by the method, whatever the preset
     if "batch_size" not in given and request.hyperparameters.batch_size == "auto":
         values["batch_size"] = _fitting_batch(values, row_count=row_count)
-    for name, value in _from_hyperparameters(request.hyperparameters, values, row_count=row_count).items():
+    derived = _from_hyperparameters(request.hyperparameters, values, method=facts, row_count=row_count)
+    for name, value in derived.items():
         if name in given and given[name] != value:
             raise AppError(
                 f"{name} is {given[name]!r} in x_rlsd, but {value!r} follows from hyperparameters: set it in only one "
@@ -67,6 +68,18 @@ def _fitting_batch(values: dict[str, Any], *, row_count: int) -> int:
 
 def _param_of(request: Reinforcement, name: str) -> str:
     return f"{X_RLSD if name in request.x_rlsd else HYPERPARAMETERS}.{name}"
+
+
+def _require_imitation_reads(settings: RlsdSettings) -> None:
+    """Raise AppError for settings of completions and rewards that imitation does not read."""
+    unread = {"kl_beta": settings.kl_beta > 0, "mask_truncated": settings.mask_truncated}
+    for name, is_set in unread.items():
+        if is_set:
+            raise AppError(
+                f"{name} is about completions that a method samples, but {settings.method} imitates texts of the rows: "
+                "leave it out.",
+                param=f"{X_RLSD}.{name}",
+            )
 
 
 def _require_consistent(settings: RlsdSettings) -> None:
@@ -123,6 +136,8 @@ def _require_consistent(settings: RlsdSettings) -> None:
             f"'{settings.scale_rewards}' contradicts: use scale_rewards 'std', or combine 'sum'.",
             param=f"{X_RLSD}.combine",
         )
+    if facts.imitates:
+        _require_imitation_reads(settings)
     if settings.overlong_buffer > settings.max_completion_tokens:
         raise AppError(
             f"overlong_buffer {settings.overlong_buffer} is the last part of a completion of at most "
@@ -159,14 +174,18 @@ def _require_consistent(settings: RlsdSettings) -> None:
         )
 
 
-def _from_hyperparameters(hyper: Hyperparameters, values: dict[str, Any], *, row_count: int) -> dict[str, Any]:
+def _from_hyperparameters(
+    hyper: Hyperparameters, values: dict[str, Any], *, method: Method | None, row_count: int
+) -> dict[str, Any]:
     derived: dict[str, Any] = {
         name: value
         for name in ("batch_size", "eval_interval", "eval_samples")
         if (value := getattr(hyper, name)) != "auto"
     }
     if hyper.learning_rate_multiplier != "auto":
-        derived["learning_rate"] = RlsdSettings.model_fields["learning_rate"].default * hyper.learning_rate_multiplier
+        usual = RlsdSettings.model_fields["learning_rate"].default
+        own = usual if method is None else method.defaults.get("learning_rate", usual)
+        derived["learning_rate"] = own * hyper.learning_rate_multiplier
     if hyper.n_epochs != "auto":
         batch_size = derived.get(
             "batch_size", values.get("batch_size", RlsdSettings.model_fields["batch_size"].default)

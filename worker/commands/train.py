@@ -19,6 +19,7 @@ from backend.errors import AppError
 from backend.jobs.components import component_weights
 from backend.jobs.held_out import count_shared, shared_notices
 from backend.jobs.hints import first_without_in_rows, resolve_hint
+from backend.jobs.imitation import require_rows
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
 from backend.jobs.request import JobRequest, first_validation_error
 from backend.jobs.resolve import resolve_settings
@@ -94,6 +95,8 @@ def prepare_job(
         filename=data.name,
     )
     component_weights(spec, grader)
+    target = spec.warm_start.target.value
+    require_rows(spec, with_text=[getattr(task, target) is not None for task in tasks], filename=data.name)
     return LocalJob(
         model=request.model,
         name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",

@@ -19,7 +19,7 @@ class Training(Strict):
             why="Long enough for most tasks to level off; the curve on the job page shows whether more would help.",
             may_change=True,
         ),
-    ] = Field(200, ge=1, le=1_000_000, description="Optimiser steps.")
+    ] = Field(200, ge=1, le=1_000_000, description="Optimiser steps, without those of a warm start.")
     batch_size: Annotated[
         int,
         About(

@@ -57,6 +57,18 @@ def curves(feed: JobFeed) -> None:
     if not feed.metrics:
         st.caption("Curves appear after the first step.")
         return
+    imitation = charts.imitated(feed.metrics)
+    if imitation:
+        st.subheader(
+            "Imitation",
+            anchor=False,
+            help="Mean cross-entropy of the tokens of the texts that each step imitates: how surprised the model is by "
+            "them.",
+        )
+        names = {"loss": "loss"}
+        charts.metric_curves(imitation, names, unit="loss, nats per token", key="imitation_curve")
+    if len(imitation) == len(feed.metrics):
+        return
     left, right = st.columns(2)
     with left:
         st.subheader("Reward", anchor=False, help="Mean score of each step's completions; the line is a running mean.")

@@ -82,16 +82,18 @@ def build_report(
 
 def _findings(report: Json, *, settings: Settings, effect: HintEffect | None, hint: Hint | None) -> list[Finding]:
     method, completions = method_named(settings.method), report["completions"]
+    signal = findings.signal_finding(
+        mixed=report["mixed"]["share"]["mean"],
+        solved=completions["solved"],
+        scored=completions["scored"],
+        rows=report["rows"],
+        group=settings.num_generations,
+        other_signal=method.distils,
+        needs_success=hint is Hint.SIBLING,
+    )
+    imitates = method.imitates or settings.warm_start.rows > 0
     found = [
-        findings.signal_finding(
-            mixed=report["mixed"]["share"]["mean"],
-            solved=completions["solved"],
-            scored=completions["scored"],
-            rows=report["rows"],
-            group=settings.num_generations,
-            other_signal=method.distils,
-            needs_success=hint is Hint.SIBLING,
-        ),
+        findings.imitation_finding(signal, alone=method.imitates) if imitates else signal,
         *findings.verifier_findings(
             faults=completions["errored"] + completions["timed_out"],
             abstained=completions["abstained"],

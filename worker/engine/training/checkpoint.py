@@ -43,8 +43,9 @@ def fingerprint(settings: Settings, *, tasks: Sequence[Task], held_out: Sequence
 def _named(settings: RlsdSettings) -> dict[str, Any]:
     """Return the settings that a resumed run may not change, as plain JSON; those of LoRA begin with `lora_`."""
     named = settings.model_dump(mode="json", exclude=set(MAY_CHANGE))
-    lora = named.pop("lora")
-    return named | {f"lora_{name}": value for name, value in lora.items()}
+    for section in ("lora", "warm_start"):
+        named |= {f"{section}_{name}": value for name, value in named.pop(section).items()}
+    return named
 
 
 def _hashes(tasks: Sequence[Task]) -> dict[str, str]:
@@ -64,6 +65,8 @@ class RunState:
     """Optimizer steps taken."""
     baseline: list[QuestionScores] | None
     """Held-out scores before training."""
+    warm: list[QuestionScores] | None = None
+    """Held-out scores after the warm start."""
     score: float | None
     """Mean of the held-out evaluation at this step; None where there was none yet."""
     used: float = 0.0
