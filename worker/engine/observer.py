@@ -156,3 +156,22 @@ class SharedObserver:
         """Report from the leader only."""
         if self.world.is_leader:
             self.observer.event(level=level, code=code, message=message)
+
+
+class SilentObserver:
+    """An observer that discards all reports."""
+
+    def control_signal(self) -> ControlSignal:
+        return ControlSignal.RUN
+
+    def step(self, report: StepReport) -> None:
+        pass
+
+    def evaluation(self, report: EvaluationReport) -> None:
+        pass
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        pass
+
+    def event(self, *, level: str, code: str, message: str) -> None:
+        pass

@@ -190,6 +190,15 @@ def hint_finding(
     )
 
 
+def warm_start_finding(steps: int) -> Finding:
+    """Say that the completions are those of the model after the warm start."""
+    return Finding(
+        "after_warm_start",
+        Level.PASS,
+        f"Everything here was measured after the {steps:,} steps of the warm start, which were really taken.",
+    )
+
+
 def step_finding(fault: str) -> Finding:
     """Report the fault that stopped a trial step."""
     return Finding("step_failed", Level.FAIL, f"A trial training step failed: {fault}.")

@@ -43,9 +43,12 @@ HOW_BIASED = (
 
 
 def build_report(
-    found: Probe, *, settings: Settings, samples: int, tasks: int, trial_steps: TrialSteps | None
+    found: Probe, *, settings: Settings, samples: int, tasks: int, trial_steps: TrialSteps | None, warm_steps: int
 ) -> tuple[list[Finding], Json]:
-    """Build the report: the findings, and the figures behind them. `tasks`: number of rows in the data."""
+    """Build the report: the findings, and the figures behind them.
+
+    `tasks`: number of rows in the data. `warm_steps`: of the warm start that preceded the completions.
+    """
     lengths = found.lengths
     all_findings: list[Finding] = []
     report: Json = {
@@ -53,6 +56,7 @@ def build_report(
         "of_rows": tasks,
         "samples": samples,
         "group": settings.num_generations,
+        "warm_steps": warm_steps,
         "prompts": _prompts(found),
     }
     if found.plain is not None:
@@ -73,6 +77,8 @@ def build_report(
             too_long=lengths.too_long, longest=lengths.longest, limits=lengths.limits, rows=len(lengths.student)
         )
     )
+    if warm_steps:
+        all_findings.append(findings.warm_start_finding(warm_steps))
     if found.prefill:
         all_findings.append(findings.prefill_finding(found.prefill))
     if trial_steps is not None and trial_steps.fault is not None:
