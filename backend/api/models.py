@@ -8,7 +8,6 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from backend import blobs
 from backend.api.checks import CheckObject, check_object, request_json
 from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database
@@ -18,9 +17,10 @@ from backend.base_models import SMALL_MODEL, base_models
 from backend.chat.model_names import no_such_model, resolve_model
 from backend.checks import request_check
 from backend.db.base import unix_s
-from backend.db.jobs import Job, lock_job_of_model, trained_jobs
+from backend.db.jobs import Job, trained_jobs
 from backend.db.training import held_out_means
 from backend.errors import AppError
+from backend.jobs.delete import delete_adapter
 from backend.settings import settings
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -109,13 +109,8 @@ def delete_model(model: ModelName, caller: ModelsWrite, session: Database) -> De
             code="model_not_deletable",
             param="model",
         )
-    job = lock_job_of_model(session, model, project=caller.project)
-    if job is None:
+    if not delete_adapter(session, model, project=caller.project):
         raise no_such_model(model)
-    sha256, job.fine_tuned_model, job.adapter_sha256 = job.adapter_sha256, None, None
-    session.flush()
-    if sha256 is not None:
-        blobs.drop_unused(session, sha256)
     return DeletedModel(id=model)
 
 

@@ -13,7 +13,7 @@ from backend.db.jobs import Job
 
 def compare_jobs(session: Session, jobs: Sequence[Job], *, cache: AnalysisCache) -> Analysis:
     """Compare the jobs at their end, each as an arm of its own, with the first."""
-    return cache.get(evaluation_key(session, [job.id for job in jobs]), lambda: _compared(session, jobs))
+    return cache.get(evaluation_key(session, jobs), lambda: _compared(session, jobs))
 
 
 def _compared(session: Session, jobs: Sequence[Job]) -> Analysis:

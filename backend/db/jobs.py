@@ -128,12 +128,12 @@ def trained_jobs(session: Session, *, project: str) -> Sequence[Job]:
     return session.scalars(trained.order_by(Job.finished_at.desc())).all()
 
 
-def lock_job_of_model(session: Session, model: str, *, project: str) -> Job | None:
-    """Return and lock the project's job that trained this model."""
+def job_of_model(session: Session, model: str, *, project: str, locked: bool = False) -> Job | None:
+    """Return the project's job that trained this model, `locked` until the transaction ends."""
     if "\0" in model:
         return None
     trained = select(Job).where(Job.project_id == project, Job.fine_tuned_model == model)
-    return session.scalar(trained.with_for_update())
+    return session.scalar(trained.with_for_update() if locked else trained)
 
 
 def count_by_state(session: Session) -> dict[str, int]:

@@ -85,6 +85,11 @@ def find_checkpoint(session: Session, job: Job, checkpoint_id: str) -> Checkpoin
     return session.scalar(select(Checkpoint).where(Checkpoint.id == checkpoint_id, Checkpoint.job_id == job.id))
 
 
+def checkpoint_at(session: Session, job: Job, *, step: int) -> Checkpoint | None:
+    """Return the job's checkpoint of this step, if it is kept."""
+    return session.scalar(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
+
+
 def evaluations_of(session: Session, job: Job) -> Sequence[Evaluation]:
     """Return the job's evaluations in order."""
     of_job = select(Evaluation).where(Evaluation.job_id == job.id)
@@ -99,6 +104,38 @@ def held_out_means(session: Session, jobs: Collection[Job]) -> dict[tuple[str, s
         )
     )
     return {(job_id, phase): mean for job_id, phase, mean in rows}
+
+
+def evaluation_times(session: Session, jobs: Collection[Job]) -> Sequence[tuple[str, int, str, datetime]]:
+    """Return (job id, step, phase, time) of each evaluation of the jobs, in this order."""
+    key = (Evaluation.job_id, Evaluation.step, Evaluation.phase)
+    times = select(*key, Evaluation.created_at).where(Evaluation.job_id.in_([job.id for job in jobs]))
+    return session.execute(times.order_by(*key)).tuples().all()
+
+
+def seconds_of_evaluations(session: Session, job: Job) -> dict[int, float]:
+    """Return the duration of each of the job's evaluations by step; 0 if it was not recorded."""
+    seconds = Evaluation.result["seconds"].as_float()
+    found = session.execute(select(Evaluation.step, seconds).where(Evaluation.job_id == job.id))
+    return {step: took or 0.0 for step, took in found}
+
+
+def newest_steps(session: Session, job: Job, *, after: int, limit: int) -> Sequence[tuple[int, datetime]]:
+    """Return number and time of the job's last steps after step `after`, the newest first."""
+    steps = select(Step.step, Step.created_at).where(Step.job_id == job.id, Step.step > after)
+    return session.execute(steps.order_by(Step.step.desc()).limit(limit)).tuples().all()
+
+
+def metrics_of(session: Session, job: Job) -> Sequence[tuple[int, Json]]:
+    """Return number and metrics of all steps of the job, in order."""
+    steps = select(Step.step, Step.metrics).where(Step.job_id == job.id)
+    return session.execute(steps.order_by(Step.step)).tuples().all()
+
+
+def sum_of_metrics(session: Session, job: Job, names: Collection[str]) -> float:
+    """Sum these metrics over all steps of the job; a missing value counts as 0."""
+    sums = [func.coalesce(func.sum(Step.metrics[name].as_float()), 0.0) for name in names]
+    return float(sum(session.execute(select(*sums).where(Step.job_id == job.id)).one()))
 
 
 def newest_metrics(session: Session, *, states: Collection[str]) -> list[tuple[str, Json]]:

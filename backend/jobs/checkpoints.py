@@ -22,7 +22,7 @@ def store(session: Session, job: Job, data: bytes, *, step: int, score: float | 
     )
     session.flush()
     job.futile_claims = 0
-    _prune(session, job.id)
+    _prune(session, job)
     events.announce(session, job.id)
 
 
@@ -31,7 +31,7 @@ def restore(session: Session, job: Job) -> bytes | None:
 
     An event names the step after which the job goes on, unless it has taken none.
     """
-    checkpoint = session.scalar(_newest_first(job.id).limit(1))
+    checkpoint = session.scalar(_newest_first(job).limit(1))
     step = 0 if checkpoint is None else checkpoint.step
     for table in (Step, Rollout):
         session.execute(delete(table).where(table.job_id == job.id, table.step > step))
@@ -41,24 +41,24 @@ def restore(session: Session, job: Job) -> bytes | None:
         message = f"Resuming from the checkpoint of step {step}." if checkpoint else "Starting again from step 1."
         events.record(session, job.id, code=events.RESUMED, message=message, data={"step": step})
     job.step = step
-    job.trained_tokens = trained_tokens(session, job.id, step=step)
+    job.trained_tokens = trained_tokens(session, job, step=step)
     return None if checkpoint is None else blobs.read(session, checkpoint.sha256)
 
 
-def exists(session: Session, job_id: str) -> bool:
+def exists(session: Session, job: Job) -> bool:
     """Return whether the job has any checkpoint."""
-    return session.scalar(select(Checkpoint.id).where(Checkpoint.job_id == job_id).limit(1)) is not None
+    return session.scalar(select(Checkpoint.id).where(Checkpoint.job_id == job.id).limit(1)) is not None
 
 
-def trained_tokens(session: Session, job_id: str, *, step: int) -> int:
+def trained_tokens(session: Session, job: Job, *, step: int) -> int:
     """Sum the tokens of all updates up to this step."""
     tokens = func.sum(Step.metrics["update_tokens"].as_float())
-    return int(session.scalar(select(tokens).where(Step.job_id == job_id, Step.step <= step)) or 0)
+    return int(session.scalar(select(tokens).where(Step.job_id == job.id, Step.step <= step)) or 0)
 
 
-def _prune(session: Session, job_id: str) -> None:
+def _prune(session: Session, job: Job) -> None:
     """Delete all checkpoints, with their blobs, except the last ones and the best by held-out score."""
-    found = session.scalars(_newest_first(job_id)).all()
+    found = session.scalars(_newest_first(job)).all()
     best = sorted((c for c in found if c.score is not None), key=lambda c: (-(c.score or 0.0), -c.step))[:KEPT_BEST]
     kept = {c.id for c in [*found[:KEPT_LAST], *best]}
     for checkpoint in found:
@@ -68,6 +68,6 @@ def _prune(session: Session, job_id: str) -> None:
             blobs.drop_unused(session, checkpoint.sha256)
 
 
-def _newest_first(job_id: str) -> Select[Checkpoint]:
+def _newest_first(job: Job) -> Select[Checkpoint]:
     newest = (Checkpoint.step.desc(), Checkpoint.created_at.desc())
-    return select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(*newest)
+    return select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(*newest)

@@ -13,7 +13,7 @@ from backend.core.control import ControlSignal
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.reading.store import require_processed
 from backend.db.base import utc_now
-from backend.db.files import DatasetRow, File
+from backend.db.files import DatasetRow, File, lock_file
 from backend.db.jobs import Job
 from backend.db.verifiers import Verifier
 from backend.errors import AppError
@@ -182,9 +182,7 @@ def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:
 
 def require_file(session: Session, file_id: str, *, project: str, param: str) -> File:
     """Return the project's file, locked against deletion until the transaction ends. Raises AppError with `param`."""
-    file = session.scalar(
-        select(File).where(File.id == file_id, File.project_id == project).with_for_update(read=True, key_share=True)
-    )
+    file = lock_file(session, file_id, project=project)
     if file is None:
         raise AppError(f"No such file: '{file_id:.100}'.", code="file_not_found", param=param)
     return require_processed(file, param=param)

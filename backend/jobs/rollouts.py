@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pydantic import BaseModel, Field
 from sqlalchemy import (
     ColumnElement,
     ColumnExpressionArgument,
@@ -26,9 +27,11 @@ from sqlalchemy.orm import Session, aliased, undefer
 
 from backend.db.jobs import Job
 from backend.db.pages import Listing
-from backend.db.search import contains
+from backend.db.search import MAX_SEARCH_CHARACTERS, contains
 from backend.db.training import Rollout
 from backend.verifiers.record import ScoreStatus
+
+MAX_NUMBER = 10**12
 
 
 class Outcome(StrEnum):
@@ -68,22 +71,27 @@ class RowResults:
         return self.solved / self.graded if self.graded else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutFilter:
-    """Conditions on rollouts; unset ones exclude none. A bound on the score excludes rollouts without one.
+class RolloutFilter(BaseModel):
+    """Conditions on rollouts; unset ones exclude none. A bound on the score excludes rollouts without one."""
 
-    `mixed`: only of questions that were answered both right and wrong in the same step.
-    """
-
-    step: int | None
-    row: int | None
-    status: ScoreStatus | None
-    outcomes: Collection[Outcome]
-    min_score: float | None
-    max_score: float | None
-    mixed: bool
-    with_tokens: bool
-    search: str | None
+    step: int | None = Field(None, ge=0, le=MAX_NUMBER)
+    row: int | None = Field(None, ge=0, le=MAX_NUMBER)
+    status: ScoreStatus | None = None
+    outcome: list[Outcome] | None = Field(
+        None, max_length=len(Outcome), description="Any of these; repeat the parameter for several."
+    )
+    min_score: float | None = Field(None, allow_inf_nan=False)
+    max_score: float | None = Field(None, allow_inf_nan=False)
+    mixed: bool = Field(
+        False, description="Only completions of questions answered both right and wrong in the same step."
+    )
+    with_tokens: bool = Field(False, description="Only completions whose tokens are stored.")
+    search: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_SEARCH_CHARACTERS,
+        description="Part of the text, case-insensitive.",
+    )
 
 
 def rollouts_of(job: Job, filters: RolloutFilter) -> Listing[Rollout]:
@@ -96,8 +104,8 @@ def rollouts_of(job: Job, filters: RolloutFilter) -> Listing[Rollout]:
         conditions.append(Rollout.row == filters.row)
     if filters.status is not None:
         conditions.append(Rollout.record["status"].as_string() == filters.status)
-    if filters.outcomes:
-        conditions.append(_has_outcome(filters.outcomes, job=job))
+    if filters.outcome:
+        conditions.append(_has_outcome(filters.outcome, job=job))
     if filters.min_score is not None:
         conditions.append(score >= filters.min_score)
     if filters.max_score is not None:

@@ -1,7 +1,7 @@
 """`/v1/fine_tuning/jobs`, pre-flights and teacher previews."""
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict, cast
+from typing import Literal, cast
 
 from frontend.api.http import Wire
 from frontend.api.types import (
@@ -12,37 +12,13 @@ from frontend.api.types import (
     JobChecksInFull,
     JobObject,
     Json,
+    ListRolloutsQuery,
     Page,
     RolloutObject,
     RowsPage,
     StepMetrics,
     TokensObject,
 )
-
-
-class Method(TypedDict):
-    """A method as the schema of the settings describes it (`x-methods`)."""
-
-    title: str
-    summary: str
-    source: str
-    teacher: Literal["none", "hinted", "external"]
-    imitates: bool
-    fades: bool
-    hint: str | None
-    defaults: Json
-    reads: list[str]
-
-
-class RolloutFilters(TypedDict, total=False):
-    """Filters of `GET …/rollouts`."""
-
-    step: int
-    row: int
-    outcome: list[str]
-    mixed: bool
-    with_tokens: bool
-    search: str
 
 
 class Jobs(Wire):
@@ -96,7 +72,7 @@ class Jobs(Wire):
         self,
         job_id: str,
         *,
-        filters: RolloutFilters,
+        filters: ListRolloutsQuery,
         after: str | None,
         limit: int,
         order: Literal["asc", "desc"] = "asc",

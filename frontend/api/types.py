@@ -6,6 +6,27 @@ Json = dict[str, Any]
 Item = TypeVar("Item")
 
 
+ScoreStatus = Literal["ok", "abstain", "error", "timeout"]
+
+
+class AlteredAnswer(TypedDict):
+    """An altered right answer: the `text` that gave it, its score, and whether that is the full score.
+
+    `tolerated`: the full score went to a number nearby, which a tolerance may accept; then it is not `full`.
+    """
+
+    row: int
+    change: str
+    label: str
+    reference: str
+    altered: str
+    text: str
+    score: float | None
+    status: ScoreStatus
+    full: bool
+    tolerated: NotRequired[bool]
+
+
 class IntervalObject(TypedDict):
     """A mean with its 95 % interval over questions; on curves a t interval."""
 
@@ -97,12 +118,21 @@ Level = Literal["pass", "warn", "fail"]
 """Severity of a finding."""
 
 
+class Remedy(TypedDict):
+    """What may cure a finding, ready to be tried. `changes`: fields of the same request, with nested ones merged."""
+
+    code: str
+    title: str
+    changes: Json
+
+
 class Finding(TypedDict):
     """A single result of a check. `code` is stable and documented; `message` is one or two sentences for people."""
 
     code: str
     level: Level
     message: str
+    remedies: NotRequired[list[Remedy]]
 
 
 class CheckVerdict(TypedDict):
@@ -131,6 +161,54 @@ class CheckpointObject(TypedDict):
     step_number: int
     metrics: CheckpointMetrics
     x_size_bytes: int
+
+
+class Delta(TypedDict):
+    role: NotRequired[Literal["assistant"] | None]
+    content: NotRequired[str | None]
+
+
+class Alternative(TypedDict):
+    """A likely token; `bytes` is null where the token is part of a character."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class LogprobToken(TypedDict):
+    token: str
+    logprob: float
+    bytes: list[int] | None
+    top_logprobs: list[Alternative]
+
+
+class Logprobs(TypedDict):
+    content: list[LogprobToken] | None
+    refusal: NotRequired[None]
+
+
+class ChunkChoice(TypedDict):
+    index: int
+    delta: Delta
+    logprobs: NotRequired[Logprobs | None]
+    finish_reason: NotRequired[Literal["stop", "length"] | None]
+
+
+class CompletionUsage(TypedDict):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Chunk(TypedDict):
+    id: str
+    object: NotRequired[Literal["chat.completion.chunk"]]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    system_fingerprint: NotRequired[None]
+    usage: NotRequired[CompletionUsage | None]
 
 
 JobState = Literal["queued", "validating_files", "running", "pausing", "paused", "succeeded", "failed", "cancelled"]
@@ -646,11 +724,44 @@ class InstructionsObject(TypedDict):
     example_rows: list[int]
 
 
+class ReferenceReading(TypedDict):
+    """A reference as a grader (by its name in a `multi`) reads it: `read` is None if it cannot, `lost` left out."""
+
+    grader: str
+    reference: str
+    read: str | None
+    lost: str
+
+
+class SelfCheckResult(TypedDict):
+    """The result of a check of the kind `self_check`. `full_marks` is the best score of a right answer; `errors`,
+    `timeouts` and `abstentions` count `calls`. `probes` are the columns of the matrix in `rows`. Results of earlier
+    releases lack what is not required.
+    """
+
+    verdict: Level
+    summary: str
+    findings: list[Finding]
+    rows_checked: int
+    rows_asked: int
+    calls: int
+    full_marks: float
+    errors: int
+    timeouts: int
+    abstentions: int
+    median_ms: float | None
+    max_ms: float | None
+    probes: list[Json]
+    rows: list[Json]
+    readings: NotRequired[list[ReferenceReading]]
+    altered: NotRequired[list[AlteredAnswer]]
+
+
 class JobChecksInFull(TypedDict):
     """Full results, `{verdict, summary, findings, ...}` each; None: not run. The job's `x_checks` is the summary."""
 
     object: NotRequired[Literal["fine_tuning.job.checks"]]
-    self_check: Json | None
+    self_check: SelfCheckResult | None
     preflight: Json | None
     overridden_at: int | None
 
@@ -738,6 +849,34 @@ class KeyObject(TypedDict):
     revoked_at: int | None
 
 
+Outcome = Literal["right", "wrong", "fault", "abstain"]
+
+
+Order = Literal["asc", "desc"]
+
+
+class ListRolloutsQuery(TypedDict):
+    """The query of `GET /v1/fine_tuning/jobs/{job_id}/rollouts`."""
+
+    step: NotRequired[int | None]
+    row: NotRequired[int | None]
+    status: NotRequired[ScoreStatus | None]
+    outcome: NotRequired[list[Outcome] | None]
+    """Any of these; repeat the parameter for several."""
+    min_score: NotRequired[float | None]
+    max_score: NotRequired[float | None]
+    mixed: NotRequired[bool]
+    """Only completions of questions answered both right and wrong in the same step."""
+    with_tokens: NotRequired[bool]
+    """Only completions whose tokens are stored."""
+    search: NotRequired[str | None]
+    """Part of the text, case-insensitive."""
+    after: NotRequired[str | None]
+    """Id of the last item of the previous page."""
+    limit: NotRequired[int]
+    order: NotRequired[Order]
+
+
 class MemberObject(TypedDict):
     """A member; `id` is the e-mail address."""
 
@@ -745,6 +884,29 @@ class MemberObject(TypedDict):
     object: NotRequired[Literal["member"]]
     role: Role
     created_at: int
+
+
+TeacherKind = Literal["none", "hinted", "external"]
+"""Source of the teacher's log-probabilities."""
+
+
+class Method(TypedDict):
+    """How a method distributes a completion's score over its tokens."""
+
+    title: str
+    summary: str
+    source: str
+    teacher: TeacherKind
+    rewarded: bool
+    imitates: bool
+    fades: bool
+    distils: bool
+    values_tokens: bool
+    weighs_by_divergence: bool
+    hint: Hint | None
+    contrast: Hint | None
+    defaults: Json
+    reads: list[str]
 
 
 class ModelObject(TypedDict):
@@ -841,9 +1003,6 @@ class ReadyMadeObject(TypedDict):
     use: str
     grader: Json
     examples: list[ReadyMadeExample]
-
-
-ScoreStatus = Literal["ok", "abstain", "error", "timeout"]
 
 
 class ScoreRecordObject(TypedDict):

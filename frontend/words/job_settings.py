@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from frontend.api.jobs import Method
-from frontend.api.types import FileReport, JobObject, Json
+from frontend.api.types import FileReport, JobObject, Json, Method
 
 Kind = Literal["whole", "number", "pair", "choice", "yes_no", "text"]
 

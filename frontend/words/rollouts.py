@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from frontend.api.jobs import RolloutFilters
-from frontend.api.types import JobObject, RolloutObject, ScoreRecordObject
+from frontend.api.types import JobObject, ListRolloutsQuery, Outcome, RolloutObject, ScoreRecordObject
 
 Scope = Literal["newest", "one", "all"]
 Color = Literal["green", "red", "orange", "gray"]
@@ -21,7 +20,7 @@ class OutcomeLook:
     icon: str
 
 
-OUTCOMES = {
+OUTCOMES: dict[Outcome, OutcomeLook] = {
     "right": OutcomeLook("right", "green", ":material/check:"),
     "wrong": OutcomeLook("wrong", "red", ":material/close:"),
     "fault": OutcomeLook("verifier error", "orange", ":material/error:"),
@@ -39,14 +38,14 @@ class RolloutQuery:
     scope: Scope
     step: int | None
     row: int | None
-    outcomes: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
     mixed: bool
     with_tokens: bool
     search: str
 
     @property
-    def filters(self) -> RolloutFilters:
-        sent: RolloutFilters = {}
+    def filters(self) -> ListRolloutsQuery:
+        sent: ListRolloutsQuery = {}
         if self.scope != "all" and self.step is not None:
             sent["step"] = self.step
         if self.row is not None:
@@ -74,7 +73,7 @@ def success_above(job: JobObject | None) -> float:
     return float(job["method"]["reinforcement"]["x_rlsd"]["success_above"])
 
 
-def verdict_on(score: float, *, above: float) -> str:
+def verdict_on(score: float, *, above: float) -> Outcome:
     """Return `right` or `wrong`."""
     return "right" if score > above else "wrong"
 
@@ -84,7 +83,7 @@ def right_is(above: float) -> str:
     return f"A score above {above:g} counts as right."
 
 
-def outcome_of(record: ScoreRecordObject, *, above: float) -> str:
+def outcome_of(record: ScoreRecordObject, *, above: float) -> Outcome:
     if record["status"] in ("error", "timeout"):
         return "fault"
     if record["score"] is None:

@@ -250,7 +250,7 @@ def _store(
         manifest = job.manifest or job_manifest(
             session, job, step=order.step, base=merged.base, teacher=None, sandbox={}
         )
-        tokens = trained_tokens(session, job.id, step=order.step)
+        tokens = trained_tokens(session, job, step=order.step)
     manifest = manifest | {"steps": order.step, "trained_tokens": tokens}
     manifest["export"] = {
         "format": order.format.value,

@@ -79,7 +79,7 @@ class DatabaseSink:
 
     def is_due(self, check: CheckName) -> bool:
         with self._held() as held:
-            begun = checkpoints.exists(held.session, held.job.id)
+            begun = checkpoints.exists(held.session, held.job)
             return not begun and checks.checks_of(held.job)[check] is None
 
     def record_check(self, check: CheckName, result: Json) -> bool:

@@ -115,8 +115,8 @@ def get_report(
     report = FileReport.model_validate(file.report)
     report.tokens = _token_lengths(session, file)
     if against is not None:
-        processed_file(session, against, project=caller.project)
-        report.overlap = overlap(session, file_id, against=against)
+        other = processed_file(session, against, project=caller.project)
+        report.overlap = overlap(session, file, against=other)
     return report
 
 

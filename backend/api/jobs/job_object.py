@@ -13,6 +13,7 @@ from backend.db.jobs import Job
 from backend.jobs.checks import checks_of
 from backend.jobs.lifecycle import JobState
 from backend.jobs.time_left import seconds_left
+from backend.verifiers.selfcheck_result import AlteredAnswer, ReferenceReading
 
 
 class JobError(BaseModel):
@@ -40,6 +41,26 @@ class CheckVerdict(BaseModel):
     verdict: Level
     summary: str
     findings: list[Finding]
+
+
+class SelfCheckResult(CheckVerdict):
+    """The result of a check of the kind `self_check`. `full_marks` is the best score of a right answer; `errors`,
+    `timeouts` and `abstentions` count `calls`. `probes` are the columns of the matrix in `rows`. Results of earlier
+    releases lack what is not required."""
+
+    rows_checked: int
+    rows_asked: int
+    calls: int
+    full_marks: float
+    errors: int
+    timeouts: int
+    abstentions: int
+    median_ms: float | None
+    max_ms: float | None
+    probes: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    readings: list[ReferenceReading] = []
+    altered: list[AlteredAnswer] = []
 
 
 class JobChecks(BaseModel):

@@ -48,7 +48,7 @@ def rescore_job(body: RescoreRequest, job: JobOfPath, _: JobsWrite, session: Dat
     first, last = body.steps.first, body.steps.last
     if first is not None and last is not None and first > last:
         raise AppError(f"'steps' is from {first} to {last}: 'from' must not be greater than 'to'.", param="steps.from")
-    if not has_rollouts(session, job.id, first=first, last=last):
+    if not has_rollouts(session, job, first=first, last=last):
         where = "" if first is None and last is None else f" in steps {first or 1} to {last or job.step}"
         raise AppError(
             f"Job '{job.id}' has no stored completions{where} to score again.",

@@ -4,13 +4,14 @@
 explains the preset `steady`. To add a setting, add its field to a section.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
-from backend.core.methods import METHODS, MethodName, Part
+from backend.core.methods import METHODS, Method, MethodName, Part
 from backend.core.settings.about import About, Strict, about
 from backend.core.settings.choices import Preset
 from backend.core.settings.credit import Credit, Teacher
@@ -33,6 +34,10 @@ SECTIONS: Mapping[str, type[Strict]] = {
 """The sections by their titles, in the order of the form."""
 
 
+UNDESCRIBED = ("name", "advantage", "parts")
+"""Facts of a method that `x-methods` leaves out: its key, and what `reads` says."""
+
+
 def settings_of(parts: Sequence[Part]) -> list[str]:
     """Return the settings that these parts of a method read."""
     fields = [(field.alias or name, about(field)) for s in SECTIONS.values() for name, field in s.model_fields.items()]
@@ -41,10 +46,20 @@ def settings_of(parts: Sequence[Part]) -> list[str]:
 
 def _describe_methods(schema: dict[str, Any]) -> None:
     schema["x-methods"] = {
-        name: {key: value for key, value in asdict(method).items() if key not in ("name", "advantage", "parts")}
+        name: {key: value for key, value in asdict(method).items() if key not in UNDESCRIBED}
         | {"reads": settings_of(method.parts)}
         for name, method in METHODS.items()
     }
+
+
+def method_schema(ref_template: str) -> dict[str, Any]:
+    """Return the JSON schema of an entry of `x-methods`: `reads` lists the settings that only some methods read."""
+    schema = TypeAdapter(Method).json_schema(ref_template=ref_template)
+    properties = {name: each for name, each in schema["properties"].items() if name not in UNDESCRIBED}
+    properties["reads"] = {"type": "array", "items": {"type": "string"}}
+    named = json.dumps(properties)
+    parts = {name: part for name, part in schema["$defs"].items() if ref_template.format(model=name) in named}
+    return {**schema, "$defs": parts, "properties": properties, "required": list(properties)}
 
 
 # The fields of the last base come first.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, any_, literal, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from backend.datasets.analysis.leakage import BY_ANSWER, RowPlacement, stratum_of, validation_count, validation_side
 from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, raw_row
@@ -24,7 +24,7 @@ from backend.datasets.versions.inherited import InheritedImages
 from backend.datasets.versions.selection import left_out
 from backend.datasets.versions.write import Content, store_derived_file
 from backend.db.base import Json
-from backend.db.files import ROWS_TOGETHER, DatasetRow, File
+from backend.db.files import ROWS_TOGETHER, DatasetRow, File, family_of, lock_file
 from backend.errors import AppError, not_found
 
 
@@ -52,7 +52,7 @@ def new_version(
             appended=list(appended.values()),
         )
         _require_change(parent, content, has_request=bool(edits or filters))
-        taken = {each.filename for each in family(session, parent)}
+        taken = {each.filename for each in family_of(session, parent)}
         return store_derived_file(
             session,
             parent,
@@ -106,22 +106,9 @@ def split(
     return sides[0], sides[1]
 
 
-def family(session: Session, file: File) -> list[File]:
-    """Return the file, its ancestors, and all their descendants; the oldest first."""
-    ancestors = select(File.id, File.parent_id).where(File.id == file.id).cte("ancestors", recursive=True)
-    ancestors = ancestors.union(select(File.id, File.parent_id).join(ancestors, File.id == ancestors.c.parent_id))
-    members = select(ancestors.c.id).cte("members", recursive=True)
-    child = aliased(File)
-    members = members.union(select(child.id).join(members, child.parent_id == members.c.id))
-    relatives = select(File).where(File.id.in_(select(members.c.id)), File.project_id == file.project_id)
-    return list(session.scalars(relatives.order_by(File.created_at, File.id)))
-
-
 def _parent(session: Session, file_id: str, *, project: str) -> File:
     """Return the project's file, locked against deletion until the files created from it are stored."""
-    file = session.scalar(
-        select(File).where(File.id == file_id, File.project_id == project).with_for_update(read=True, key_share=True)
-    )
+    file = lock_file(session, file_id, project=project)
     if file is None:
         raise not_found("file", file_id)
     return require_processed(file)

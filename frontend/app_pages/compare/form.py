@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.jobs import Method
-from frontend.api.types import FileObject, Json
+from frontend.api.types import FileObject, Json, Method
 from frontend.app_pages.compare.request import BUDGETS, USUAL, arms, comparison_body, job_of_arm, lacking
 from frontend.components import choices, estimate, instruction_field, rights, setting_fields
 from frontend.session import state

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from frontend.api.jobs import Method
-from frontend.api.types import FileReport, Json
+from frontend.api.types import FileReport, Json, Method
 from frontend.words.job_settings import NEEDED, hint_in_rows, rows_without
 
 BUDGETS = {"steps": "steps", "tokens": "tokens", "seconds": "time"}

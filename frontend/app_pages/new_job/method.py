@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from frontend.api.jobs import Method
-from frontend.api.types import FileObject, FileReport, Json
+from frontend.api.types import FileObject, FileReport, Json, Method
 from frontend.components import setting_fields
 from frontend.words import units
 from frontend.words.job_settings import (

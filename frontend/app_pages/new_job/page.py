@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.jobs import Method
-from frontend.api.types import FileReport, JobObject, Json
+from frontend.api.types import FileReport, JobObject, Json, Method
 from frontend.app_pages.new_job import method as job_method
 from frontend.app_pages.new_job import prefill, preflight
 from frontend.components import choices, estimate, instruction_field, rights
