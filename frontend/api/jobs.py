@@ -27,10 +27,28 @@ class Method(TypedDict):
     summary: str
     source: str
     teacher: Literal["none", "hinted", "external"]
-    fades: bool
+    silenced_by: Literal["lambda", "alpha"] | None
+    """The setting at whose 0 it needs no teacher."""
     hint: str | None
     defaults: Json
     reads: list[str]
+
+
+class Preset(TypedDict):
+    """A preset as the schema of the settings describes it (`x-presets`)."""
+
+    title: str
+    summary: str
+    values: Json
+
+
+class Hint(TypedDict):
+    """A kind of hint as the schema of the settings describes it (`x-hints`)."""
+
+    title: str
+    summary: str
+    lack: str
+    """What a row without it lacks; empty if it is no part of the row."""
 
 
 class RolloutFilters(TypedDict, total=False):

@@ -12,7 +12,7 @@ from frontend.components import choices, estimate, instruction_field, rights, se
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import units
-from frontend.words.job_settings import MAIN, OFFERED, PRESETS, inlined, methods
+from frontend.words.job_settings import MAIN, OFFERED, inlined, methods, presets
 
 USUAL_METHODS = ("grpo", "rlsd")
 MOST_SEEDS = 10
@@ -58,7 +58,7 @@ def show(client: Client) -> None:
     st.subheader("Methods", anchor=False)
     compared = _arms(facts)
     report = client.file_report(chosen.dataset["id"])
-    preset = _preset(solved=bool(report["good"]) and report["with_solution"] == report["good"])
+    preset = _preset(schema, solved=bool(report["good"]) and report["with_solution"] == report["good"])
     st.subheader("Shared settings", anchor=False)
     settings = {
         **USUAL,
@@ -87,7 +87,7 @@ def show(client: Client) -> None:
         stops.append("Choose at least two methods.")
     if any(facts[name]["teacher"] == "external" for name in compared.names) and not compared.teacher_model:
         stops.append("Enter the larger teacher model.")
-    stops += lacking(compared.names, facts=facts, preset=preset, report=report)
+    stops += lacking(compared.names, schema=schema, preset=presets(schema)[preset], report=report)
     _start(client, body, stops, runs=len(compared.names) * compared.seeds)
 
 
@@ -148,17 +148,18 @@ def _arms(facts: dict[str, Method]) -> ComparisonArms:
     return ComparisonArms(ordered, larger, int(seeds))
 
 
-def _preset(*, solved: bool) -> str:
+def _preset(schema: Json, *, solved: bool) -> str:
+    described = presets(schema)
     preset: str = st.segmented_control(
         "Preset",
-        list(PRESETS),
-        format_func=lambda name: PRESETS[name][0],
+        list(described),
+        format_func=lambda name: described[name]["title"],
         default="steady" if solved else "paper",
         required=True,
         key="cmp_preset",
         help="Used only by methods whose teacher sees a hint.",
     )
-    st.caption(PRESETS[preset][1])
+    st.caption(described[preset]["summary"])
     return preset
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from frontend.api.jobs import Method
+from frontend.api.jobs import Method, Preset
 from frontend.api.types import FileReport, Json
-from frontend.words.job_settings import NEEDED, hint_in_rows, request_body, rows_without
+from frontend.words.job_settings import hint_in_rows, hints, request_body, rows_without
+from frontend.words.job_settings import methods as described
 
 BUDGETS = {"steps": "steps", "tokens": "tokens", "seconds": "time"}
 """Labels of the API's budget units."""
@@ -62,15 +63,15 @@ def job_of_arm(body: Json, arm: Json) -> Json:
     return {**job, "method": method, "seed": body["seeds"][0]}
 
 
-def lacking(methods: Sequence[str], *, facts: Mapping[str, Method], preset: str, report: FileReport) -> list[str]:
+def lacking(methods: Sequence[str], *, schema: Json, preset: Preset, report: FileReport) -> list[str]:
     """Return a sentence for each method whose teacher needs a hint that some rows do not have."""
-    found = []
+    found, facts = [], described(schema)
     for name in methods:
-        hint = hint_in_rows({}, method=facts[name], preset=preset)
+        hint = hint_in_rows({}, method=facts[name], preset=preset, schema=schema)
         without = rows_without(hint, report, settings={})
         if hint is not None and without:
             found.append(
-                f"{facts[name]['title']} needs a hint that {without:,} of {report['good']:,} rows lack: they have "
-                f"{NEEDED[hint][1]}. Remove the method, or choose the other preset or another dataset."
+                f"{facts[name]['title']} needs a hint that {without:,} of {report['good']:,} rows lack: they have no "
+                f"{hints(schema)[hint]['lack']}. Remove the method, or choose the other preset or another dataset."
             )
     return found

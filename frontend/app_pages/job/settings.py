@@ -10,9 +10,9 @@ from frontend.api import Client
 from frontend.api.types import Json
 from frontend.components.job_feed import JobFeed
 from frontend.words import job_settings, verifiers
-from frontend.words.job_settings import ADAPTER, ASKING, MAIN, PRESETS, SECTIONS, Setting, facts_of, inlined
+from frontend.words.job_settings import ADAPTER, ASKING, MAIN, SECTIONS, Setting, facts_of, inlined, presets
 
-SCHEMAS = "job_told_schemas"
+SCHEMAS = "job_settings_schemas"
 
 
 def panel(feed: JobFeed, client: Client) -> None:
@@ -37,7 +37,7 @@ def panel(feed: JobFeed, client: Client) -> None:
                 "app_pages/verifiers/page.py", label="Verifier", icon=":material/fact_check:", query_params=link
             )
     st.markdown(f"**{facts['title']}**: {facts['summary']}")
-    preset = f", preset {PRESETS[chosen['preset']][0]}" if chosen.get("preset") in PRESETS else ""
+    preset = f", preset {presets(schema)[chosen['preset']]['title']}" if "preset" in chosen else ""
     verifier_name = verifiers.of_job(job)
     st.caption(f"Base model {job['model']}{preset}; verifier: {verifier_name}; seed {job['seed']}; job {job['id']}.")
     for title, section in (("Instruction", ASKING), ("Training", MAIN), *SECTIONS.items()):

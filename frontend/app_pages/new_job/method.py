@@ -7,7 +7,7 @@ import streamlit as st
 from frontend.api.jobs import Method
 from frontend.api.types import FileObject, FileReport, Json
 from frontend.components import setting_fields
-from frontend.words.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, facts_of, methods, settings_for
+from frontend.words.job_settings import ADAPTER, MAIN, SECTIONS, facts_of, methods, presets, settings_for
 from frontend.words.training_plans import ARMS, SEEDS, PlanName, TrainingPlan, available_plans
 
 PRESET_OF = "preset_of_dataset"
@@ -94,18 +94,19 @@ def _method(schema: Json, *, compared: bool) -> tuple[str, str]:
     if found[method]["teacher"] != "hinted":
         right.caption("This method does not show a hint to a teacher, so it has no preset.")
         return method, "paper"
+    described = presets(schema)
     with right:
         chosen = st.segmented_control(
             "Preset",
-            list(PRESETS),
-            format_func=lambda name: PRESETS[name][0],
+            list(described),
+            format_func=lambda name: described[name]["title"],
             required=True,
             key="preset",
             help="Steady is preselected if every row has a worked solution, for which it was designed; As published "
             "needs only answers.",
         )
         preset = str(chosen)
-        st.caption(PRESETS[preset][1])
+        st.caption(described[preset]["summary"])
     return method, preset
 
 
@@ -174,7 +175,7 @@ def in_words(settings: Json, schema: Json, *, method: str, preset: str) -> str:
 
     steps, batch, group = value("max_steps"), value("batch_size"), value("num_generations")
     facts = methods(schema)[method]
-    how = facts["title"] + (f", {PRESETS[preset][0].lower()}" if facts["teacher"] == "hinted" else "")
+    how = facts["title"] + (f", {presets(schema)[preset]['title'].lower()}" if facts["teacher"] == "hinted" else "")
     return (
         f"{steps:,.0f} steps × {batch:,.0f} questions × {group:,.0f} completions = "
         f"{steps * batch * group:,.0f} completions to generate and score. {how}."

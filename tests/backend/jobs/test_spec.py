@@ -119,6 +119,7 @@ def test_an_engine_gets_the_folder_of_a_model_that_has_one_here() -> None:
         ({"method": "opsd", "resample_rounds": 2}, "resample_rounds"),
         ({"overlong_buffer": 65, "max_completion_tokens": 64}, "overlong_buffer"),
         ({"method": "opsd", "overlong_buffer": 8}, "overlong_buffer"),
+        ({"method": "good_prefix", "overlong_buffer": 8}, "overlong_buffer"),
         ({"warmup_steps": 5, "max_steps": 5}, "warmup_steps"),
         ({"sharding": "sharded"}, "sharding"),
         ({"devices": 3, "batch_size": 8}, "batch_size"),

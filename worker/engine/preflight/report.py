@@ -31,8 +31,6 @@ Json = dict[str, Any]
 
 SHOWN_CHARACTERS = 500
 """Of a question and of a completion in the list of rows; the rest is cut off."""
-CONTROLS = (Hint.PLACEBO, Hint.EMPTY, Hint.WRONG_SIBLING)
-"""Hints that are not meant to help."""
 HOW_UNBIASED = (
     "share of mixed groups among all groups that can be drawn from a row's samples without replacement (unbiased)"
 )
@@ -84,11 +82,13 @@ def _findings(report: Json, *, settings: Settings, effect: HintEffect | None, hi
     method, completions = method_named(settings.method), report["completions"]
     found = [
         findings.signal_finding(
-            mixed=report["mixed"]["share"]["mean"],
-            solved=completions["solved"],
-            scored=completions["scored"],
-            rows=report["rows"],
-            group=settings.num_generations,
+            findings.SampledGroups(
+                mixed=report["mixed"]["share"]["mean"],
+                solved=completions["solved"],
+                scored=completions["scored"],
+                rows=report["rows"],
+                size=settings.num_generations,
+            ),
             other_signal=method.distils,
             needs_success=hint is Hint.SIBLING,
         ),
@@ -103,17 +103,7 @@ def _findings(report: Json, *, settings: Settings, effect: HintEffect | None, hi
         ),
     ]
     if effect is not None and hint is not None:
-        found.append(
-            findings.hint_finding(
-                kind=hint,
-                helps=effect.helps,
-                without=effect.without,
-                shown=effect.shown,
-                low=effect.difference["low"],
-                high=effect.difference["high"],
-                is_control=hint in CONTROLS,
-            )
-        )
+        found.append(findings.hint_finding(hint, effect))
     return found
 
 
