@@ -8,7 +8,7 @@ from backend.core.settings.choices import Preset
 from backend.core.settings.spec import PRESETS, RlsdSettings
 from benchmarks.learning.task import LearningTask
 
-STEADY = PRESETS[Preset.STEADY]
+STEADY = PRESETS[Preset.STEADY].values
 WIDE = {"lambda": 1.0, "lambda_decay_steps": 0, "eps_w": (0.8, 4.0)}
 """`steady` without normalising and without the first-error mask."""
 RLCSD = {"method": "rlcsd", "lambda": 0.5, "lambda_decay_steps": 0, "contrast_samples": 4}
@@ -48,7 +48,7 @@ def _hinted(name: str, values: Mapping[str, Any], *, extra: bool = False) -> lis
 BASELINE = Configuration("grpo", "none", {"method": "grpo"})
 CONFIGURATIONS = (
     BASELINE,
-    *_hinted("rlsd paper", {"method": "rlsd", **PRESETS[Preset.PAPER]}),
+    *_hinted("rlsd paper", {"method": "rlsd", **PRESETS[Preset.PAPER].values}),
     *_hinted("rlsd steady", {"method": "rlsd", **STEADY}),
     *(
         Configuration(

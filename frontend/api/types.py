@@ -704,6 +704,15 @@ class HeldOut(TypedDict):
     after: float | None
 
 
+class HintFacts(TypedDict):
+    """A kind of hint shown to the teacher."""
+
+    title: str
+    summary: str
+    lack: NotRequired[str]
+    control: NotRequired[bool]
+
+
 class InstructionObject(TypedDict):
     """A template. `fits`: whether it asks for the form that the verifier reads."""
 
@@ -906,6 +915,7 @@ class Method(TypedDict):
     hint: Hint | None
     contrast: Hint | None
     defaults: Json
+    silenced_by: Literal["lambda", "alpha"] | None
     reads: list[str]
 
 
@@ -958,6 +968,14 @@ class Page(TypedDict, Generic[Item]):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+
+class PresetFacts(TypedDict):
+    """Defaults that go together."""
+
+    title: str
+    summary: str
+    values: Json
 
 
 class Quotas(TypedDict):

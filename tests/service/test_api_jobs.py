@@ -70,7 +70,7 @@ def test_jobs_are_narrowed_by_state_and_by_a_part_of_name_model_or_id(api: Api) 
 def test_a_preset_gives_the_rest(api: Api) -> None:
     job = create_job(api, job_body(api.dataset(), x_rlsd={"preset": "steady", "max_steps": 3}))
     reinforcement = job["method"]["reinforcement"]["x_rlsd"]
-    expected = RlsdSettings.model_validate({**PRESETS[Preset.STEADY], "preset": "steady", "max_steps": 3})
+    expected = RlsdSettings.model_validate({**PRESETS[Preset.STEADY].values, "preset": "steady", "max_steps": 3})
     assert reinforcement == expected.model_dump(mode="json", by_alias=True)
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from backend.core.methods import Part
 from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import BudgetUnit, RowSampling, listed
 
@@ -46,6 +47,7 @@ class Sampling(Strict):
             "Rows of a step",
             why="Every question is asked equally often, and runs of one seed ask the same ones. Worth it if most "
             "questions are always or never solved.",
+            part=Part.REWARD,
         ),
     ] = Field(
         RowSampling.UNIFORM,

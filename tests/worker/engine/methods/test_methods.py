@@ -42,7 +42,7 @@ def sign(x):
 def rlsd(a, delta, o):
     """docs/rlsd.md section 1: eq. 14, eq. 15, Algorithm 1."""
     weight = 1.0 if o.negative_only and a > 0 else exp(sign(a) * delta)
-    return a * ((1 - o.lam) + o.lam * clip(weight, 1 - o.eps_low, 1 + o.eps_high))
+    return a * ((1 - o.lam) + o.lam * clip(weight, 1 - o.weight_low, 1 + o.weight_high))
 
 
 def rlcsd(a, e, o):
@@ -102,8 +102,8 @@ def oracle(method, inputs, options):
 def make_options(**changes):
     values = {
         "lam": 0.5,
-        "eps_low": 0.2,
-        "eps_high": 0.2,
+        "weight_low": 0.2,
+        "weight_high": 0.2,
         "normalise": False,
         "first_error": False,
         "negative_only": False,
@@ -160,7 +160,7 @@ def test_credit_is_bit_identical_to_the_papers_formula(method, lam, has_teacher)
         [(0.2, 0.2), (0.8, 4.0)], [False, True], [False, True], [NAN, -INF, INF]
     ):
         options = make_options(
-            lam=lam, eps_low=eps_w[0], eps_high=eps_w[1], first_error=first_error, negative_only=negative_only
+            lam=lam, weight_low=eps_w[0], weight_high=eps_w[1], first_error=first_error, negative_only=negative_only
         )
         inputs = random_inputs(has_teacher=has_teacher, poison=poison)
         found = assign_credit(method, inputs, options).advantages_BT
@@ -297,7 +297,9 @@ triples = st.lists(st.tuples(logp, logp, logp), min_size=1, max_size=6)
 def test_methods_with_lambda_keep_the_sign_of_the_advantage_and_its_bounds(
     method, advantage, triples, lam, low, high, first_error, negative_only
 ):
-    options = make_options(lam=lam, eps_low=low, eps_high=high, first_error=first_error, negative_only=negative_only)
+    options = make_options(
+        lam=lam, weight_low=low, weight_high=high, first_error=first_error, negative_only=negative_only
+    )
     inputs = one_sequence(advantage, triples)
     found = assign_credit(method, inputs, options).advantages_BT
     assert (found * sign(advantage) >= 0).all()
@@ -355,7 +357,7 @@ def test_distilled_credit_is_bounded_and_zero_after_the_first_error(advantage, t
 def test_normalised_weights_of_every_weighting_method_have_mean_one():
     for method in ("rlsd", "cepo", "rlsd_template"):
         inputs = random_inputs()
-        options = make_options(lam=1.0, eps_low=0.8, eps_high=4.0, normalise=True)
+        options = make_options(lam=1.0, weight_low=0.8, weight_high=4.0, normalise=True)
         weights = assign_credit(method, inputs, options).weights_BT
         means = weights.where(inputs.mask_BT, 0.0).sum(1) / inputs.mask_BT.sum(1)
         torch.testing.assert_close(means, torch.ones_like(means), rtol=0, atol=1e-14)
