@@ -47,6 +47,7 @@ def _hinted(name: str, values: Mapping[str, Any], *, extra: bool = False) -> lis
 
 BASELINE = Configuration("grpo", "none", {"method": "grpo"})
 CONFIGURATIONS = (
+    Configuration("sft", "none", {"method": "sft", "warm_start": {"target": "solution"}}),
     BASELINE,
     *_hinted("rlsd paper", {"method": "rlsd", **PRESETS[Preset.PAPER].values}),
     *_hinted("rlsd steady", {"method": "rlsd", **STEADY}),
@@ -82,7 +83,8 @@ CONFIGURATIONS = (
     Configuration("sdpo published", "sibling", {**PUBLISHED_SDPO, "hint": "sibling"}, True),
 )
 """Methods that weight tokens by other evidence (`rlsd_template`, `cepo`) use the weighting options of `steady`, so that
-only the evidence differs; `rlcsd` uses its authors' values; methods that distil use the engine's defaults."""
+only the evidence differs; `rlcsd` uses its authors' values; methods that distil use the engine's defaults. `sft` is
+what all others have to beat."""
 
 
 def settings_of(configuration: Configuration, *, task: LearningTask, learning_rate: float) -> RlsdSettings:

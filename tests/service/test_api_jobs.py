@@ -36,7 +36,14 @@ def test_a_job_reports_every_setting_and_a_worker_is_notified(api: Api) -> None:
     job = create_job(api, body)
     assert (job["object"], job["status"], job["seed"]) == ("fine_tuning.job", "queued", 7)
     assert (job["metadata"], job["user_provided_suffix"]) == ({"k": "v"}, "mine")
-    assert job["x_progress"] == {"step": 0, "max_steps": 200, "eta_s": None, "started_at": None, "progress_at": None}
+    assert job["x_progress"] == {
+        "step": 0,
+        "max_steps": 200,
+        "warm_steps": 0,
+        "eta_s": None,
+        "started_at": None,
+        "progress_at": None,
+    }
     reinforcement = job["method"]["reinforcement"]
     assert reinforcement["x_rlsd"] == RlsdSettings.model_validate({"lambda": 0.7, "lora": {"r": 4}}).model_dump(
         mode="json", by_alias=True

@@ -10,6 +10,7 @@ from dataclasses import replace
 from backend.base_models import base_models
 from backend.checks import Progress
 from backend.core.hints import Hint
+from backend.core.methods import method_named
 from backend.core.settings.spec import RlsdSettings
 from backend.core.verdict import verdict
 from backend.datasets.rows.rows import load_rows
@@ -110,8 +111,9 @@ def preflight_with_trial_steps(
                 )
             trial_steps = None
             if found.plain is not None and not found.lengths.too_long:
-                # Among few rows there may be no placebo.
-                few = job.tasks if settings.hint == Hint.PLACEBO else chosen_tasks(job.tasks, rows=rows, seed=job.seed)
+                # Among few rows there may be no placebo, or nothing to imitate.
+                needs_all = settings.hint == Hint.PLACEBO or method_named(settings.method).imitates
+                few = job.tasks if needs_all else chosen_tasks(job.tasks, rows=rows, seed=job.seed)
                 teacher = load_teacher(job.spec, settings=settings, student=policy)
                 trial_steps = run_trial_steps(replace(experiment, tasks=few, teacher=teacher))
         findings, figures = build_report(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from backend.core.beyond_imitation import beyond_imitation
+from backend.core.hints import Hint
+from backend.core.settings.imitation import TARGET_WORDS
 from worker.engine.model.adapter_files import OLDEST_PEFT, export_adapter
 from worker.engine.model.policy import Policy
 
@@ -59,8 +61,8 @@ tags: [{", ".join(sorted({"lora", "rlsd", str(settings["method"])}))}]
 # {manifest["job"]["name"]}
 
 A LoRA adapter for `{base["name"]}`, trained for {manifest["steps"]} steps with {settings["method"].upper()} by RLSD
-Workbench {manifest["code"]["version"]}. `manifest.json` records all settings and the hashes of data, verifier, base
-model and code.
+Workbench {manifest["code"]["version"]}{imitated_first(settings)}. `manifest.json` records all settings and the hashes
+of data, verifier, base model and code.
 
 {base_location}
 
@@ -83,6 +85,14 @@ With vLLM, on top of its base model:
 vllm serve {place} --enable-lora --max-lora-rank {settings["lora"]["r"]} --lora-modules trained=path/of/this/folder
 ```
 """
+
+
+def imitated_first(settings: Mapping[str, Any]) -> str:
+    """Say, as the end of a sentence, what the model imitated before training; empty if nothing."""
+    warm: Mapping[str, Any] = settings.get("warm_start", {})
+    if not warm.get("rows"):
+        return ""
+    return f", first by imitating the {TARGET_WORDS[Hint(warm['target'])]}s of up to {warm['rows']} rows"
 
 
 def how_to_ask(settings: Mapping[str, Any]) -> str:

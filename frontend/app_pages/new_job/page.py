@@ -61,6 +61,7 @@ def missing_first(*, files: bool, verifiers: bool) -> bool:
 def fill_from(source: JobObject, schema: Json, *, files: set[str], verifiers: set[str]) -> Json:
     """Fill the form once from a job. Returns its settings that have no field."""
     defaults = {name: about.get("default") for name, about in schema["properties"].items()}
+    defaults |= methods(schema)[source["method"]["reinforcement"]["x_rlsd"]["method"]]["defaults"]
     requested = prefill.requested_settings(source, defaults=defaults)
     filled = st.session_state.get(FILLED) == source["id"] and "job_dataset" in st.session_state
     if not filled:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from streamlit.testing.v1 import AppTest
 
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
+from backend.db.training import Evaluation, Step
 from backend.jobs import events
 from frontend.api import Client
 from frontend.api.types import EvaluationObject, StepMetrics
@@ -97,6 +98,46 @@ def test_an_ended_job_shows_the_verdict_first_and_links_to_its_model(client: Cli
     links = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
     assert links["Open the model"] == str(httpx.QueryParams(model=model))
     assert links["Compare with base model"] == str(httpx.QueryParams(left="starter", right=model))
+
+
+def imitate(job_id: str, steps: int) -> None:
+    """Record steps of a warm start of four."""
+    with transaction() as session:
+        for step in range(1, steps + 1):
+            values = {"loss": 3.0 - step / 2, "target_tokens": 40.0, "step_s": 1.0}
+            session.add(Step(job_id=job_id, step=step, created_at=utc_now(), metrics=values))
+        session.execute(update(Job).values(step=steps, warm_steps=4, max_steps=6, state="running"))
+
+
+def test_a_warm_start_shows_its_own_progress_and_curve(key: str, job_id: str) -> None:
+    imitate(job_id, 3)
+    app = opened("job", key=key, job=job_id)
+    assert not app.exception
+    assert [header.value for header in app.subheader] == ["Imitation", "Held-out questions"]
+    assert "warm start, step 3 of 4" in "\n".join(bar.proto.text for bar in app.get("progress"))
+    app.segmented_control(key="view").set_value("Completions").run()
+    assert not app.exception
+    assert "imitation does not" in words(app)
+
+
+def test_a_job_with_a_warm_start_says_what_training_added_to_imitation(key: str, job_id: str) -> None:
+    imitate(job_id, 4)
+    take_steps(job_id, 6, first=5, state="succeeded", finished_at=utc_now(), trained_tokens=9)
+    trained.measured(job_id, step=0, share=0.1)
+    trained.measured(job_id, step=4, share=0.4, phase="warm")
+    trained.measured(job_id, step=6, share=0.7)
+    with transaction() as session:
+        [after] = session.scalars(select(Evaluation).where(Evaluation.phase == "trained"))
+        since = {"difference": {"mean": 0.3, "low": 0.2, "high": 0.4}, "p_value": 0.001}
+        after.result = after.result | {"since_warm_start": since}
+    app = opened("job", key=key, job=job_id)
+    assert not app.exception
+    assert [header.value for header in app.subheader] == ["Held-out questions", "Imitation", "Reward", "Groups"]
+    labels = [metric.label for metric in app.metric]
+    assert labels[-3:] == ["Before training", "After imitation", "After training"]
+    sentence = next(info.value for info in app.info if info.value.startswith("Imitation took"))
+    assert sentence.endswith("(95 % interval +0.200 to +0.400).")
+    assert ", training from " in sentence
 
 
 def test_a_held_out_score_says_how_many_completions_had_none(key: str, job_id: str) -> None:

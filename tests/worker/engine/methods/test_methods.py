@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from backend.core.methods import METHODS, TeacherKind
 from worker.engine.credit import assign_credit, token_advantages
+from worker.engine.methods import METHODS as CREDITING
 from worker.engine.methods.base import CreditInputs, Options
 
 NAN, INF = math.nan, math.inf
@@ -193,7 +194,7 @@ def test_the_inputs_distinguish_the_oracles(method):
         assert torch.equal(own, oracle(other, inputs, options)) == same
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(CREDITING))
 def test_float32_agrees_with_the_oracle_to_float32_precision(method):
     narrow = random_inputs(dtype=torch.float32)
     inputs = CreditInputs(
@@ -363,7 +364,12 @@ def test_normalised_weights_of_every_weighting_method_have_mean_one():
         torch.testing.assert_close(means, torch.ones_like(means), rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"sc_grpo"}))
+def test_a_method_that_imitates_assigns_no_credit():
+    with pytest.raises(ValueError, match="the method sft imitates"):
+        assign_credit("sft", random_inputs(), make_options())
+
+
+@pytest.mark.parametrize("method", sorted(CREDITING.keys() - {"sc_grpo"}))
 def test_no_gradient_flows_through_any_credit(method):
     inputs = random_inputs()
     logps = [inputs.student_logps_BT, inputs.teacher_logps_BT, inputs.contrast_logps_BT]

@@ -309,6 +309,23 @@ def test_two_trial_steps_give_time_tokens_and_memory_and_their_phases_add_up():
     assert alone["step_s"]["mean"] == pytest.approx(alone["seconds_per_token"] * 3 * 4 * 8)
 
 
+def test_trial_steps_are_those_of_the_method_and_imitation_samples_nothing():
+    warm = {"rows": 4, "target": "answer"}
+    for settings in (
+        tiny_settings(warm_start=warm, max_completion_tokens=12),
+        tiny_settings(method="sft", warm_start=warm, max_completion_tokens=12),
+    ):
+        policy = tiny_policy(settings)
+        trial_steps = run_trial_steps(
+            Experiment(settings=settings, policy=policy, tasks=TASKS[:4], held_out=(), reward=vowel_share)
+        )
+        time = report(settings, trial_steps=trial_steps)["time"]
+        samples = settings.method != "sft"
+        assert all((step["rollout_tokens"] > 0) == samples for step in trial_steps.steps)
+        assert (time["total_tokens"]["mean"] > 0) == samples == bool(time["rehearsed"])
+        assert time["step_s"]["mean"] > 0
+
+
 def test_a_step_that_cannot_be_taken_is_a_finding():
     settings = tiny_settings(max_prompt_tokens=10)
     trial_steps = run_trial_steps(
