@@ -97,7 +97,11 @@ def load_run(session: Session, job: Job, *, arm: str) -> Run:
         .order_by(Evaluation.step, Evaluation.created_at)
     )
     by_step = {
-        step: EvaluationScores(step, {question["row"]: question["scores"] for question in result["per_question"]})
+        step: EvaluationScores(
+            step,
+            {question["row"]: question["scores"] for question in result["per_question"]},
+            selection=(result.get("selection") or {}).get("mean"),
+        )
         for step, result in evaluations.tuples()
     }
     steps = session.execute(select(Step.step, Step.metrics).where(Step.job_id == job.id).order_by(Step.step)).tuples()

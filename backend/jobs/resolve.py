@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.core.methods import METHODS, MethodName
-from backend.core.settings.choices import Combine, Preset, RewardScale, RowSampling
+from backend.core.settings.choices import Combine, Keep, Preset, RewardScale, RowSampling
 from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.errors import AppError
 from backend.jobs.request import Hyperparameters, Reinforcement, first_validation_error
@@ -134,6 +134,18 @@ def _require_consistent(settings: RlsdSettings) -> None:
             f"overlong_buffer lowers the rewards of long completions, but {method} does not learn from rewards: set it "
             "to 0.",
             param=f"{X_RLSD}.overlong_buffer",
+        )
+    if settings.keep is Keep.BEST and settings.eval_interval == 0:
+        raise AppError(
+            "keep 'best' chooses among evaluations during training, but there are none: set eval_interval to 1 or "
+            "more, or keep to 'last'.",
+            param=f"{X_RLSD}.keep",
+        )
+    if settings.patience > 0 and settings.keep is not Keep.BEST:
+        raise AppError(
+            "patience counts evaluations on the questions that choose the best step, which only keep 'best' sets "
+            "apart: set keep to 'best', or patience to 0.",
+            param=f"{X_RLSD}.patience",
         )
     if settings.lr_warmup_steps >= settings.max_steps:
         raise AppError(

@@ -114,7 +114,9 @@ class CheckVerdict(TypedDict):
 
 
 class CheckpointMetrics(TypedDict):
-    """`x_score` is the mean score on held-out questions, if it was measured at this step."""
+    """`x_score` is the mean score on held-out questions, if it was measured at this step; of a job that keeps the best
+    step, on those that choose it.
+    """
 
     step: int
     x_score: float | None
@@ -347,10 +349,18 @@ class EstimateObject(TypedDict):
     currency: NotRequired[str | None]
 
 
+class HeldOutSelection(TypedDict):
+    """The mean score on the `n` questions that choose which step is kept."""
+
+    mean: float
+    n: int
+
+
 class EvaluationObject(TypedDict):
     """The mean score with its interval over `n` questions with `k` completions each, without the `unscored` ones of
     all `completions` (abstentions, errors, timeouts); `p_value` and `difference` are against the baseline, `seconds`
-    the duration.
+    the duration. Of a job that keeps the best step, `selection` is the other half of the questions, which chooses it,
+    and `trained` repeats the evaluation of the step that was kept.
     """
 
     id: str
@@ -366,6 +376,7 @@ class EvaluationObject(TypedDict):
     unscored: int
     p_value: NotRequired[float | None]
     difference: NotRequired[dict[str, float] | None]
+    selection: NotRequired[HeldOutSelection | None]
     seconds: NotRequired[float | None]
 
 

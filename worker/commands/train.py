@@ -16,7 +16,7 @@ from backend.cli.standalone import run_standalone
 from backend.datasets.rows.rows import NormalRow, items_and_answers, read_rows
 from backend.errors import AppError
 from backend.jobs.components import component_weights
-from backend.jobs.held_out import count_shared, shared_notices
+from backend.jobs.held_out import count_shared, require_halves, shared_notices
 from backend.jobs.hints import first_without_in_rows, resolve_hint
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
 from backend.jobs.request import JobRequest, first_validation_error
@@ -90,6 +90,7 @@ def prepare_job(
         filename=data.name,
     )
     component_weights(spec, grader)
+    require_halves(spec, questions=len(held_out))
     return LocalJob(
         model=request.model,
         name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",

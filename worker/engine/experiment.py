@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import torch
 
 from backend.core.methods import Method, TeacherKind, method_named
-from backend.core.settings.choices import Combine, Divergence
+from backend.core.settings.choices import Combine, Divergence, Keep
 from worker.engine.distributed import ProcessGroup
+from worker.engine.evaluation.keeping import LEAST_QUESTIONS
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer
 from worker.engine.rollouts.drawing import SolveHistory
@@ -77,6 +78,13 @@ def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainCo
         raise ValueError(
             f"combine {settings.combine} {'needs' if not experiment.component_weights else 'does not use'} weights of "
             "components"
+        )
+    if settings.keep is Keep.BEST and settings.eval_interval == 0:
+        raise ValueError("keep best chooses among evaluations during training, so it needs an eval_interval")
+    if settings.keep is Keep.BEST and len(experiment.held_out) < LEAST_QUESTIONS:
+        raise ValueError(
+            f"keep best halves the held-out questions, so it needs at least {LEAST_QUESTIONS}, got "
+            f"{len(experiment.held_out)}"
         )
     external = experiment.teacher
     if (method.teacher is TeacherKind.EXTERNAL) != (external is not None):

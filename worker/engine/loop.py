@@ -10,11 +10,13 @@ from typing import Literal
 import numpy as np
 
 from backend.core.control import ControlSignal
+from backend.core.settings.choices import Keep
 from backend.core.statistics import SCORES, mean_interval
-from worker.engine.evaluation.evaluate import Evaluation, compare, evaluate, question_means
+from worker.engine.evaluation.evaluate import compare, evaluate, question_means
+from worker.engine.evaluation.keeping import Kept, better, early_end, halves, kept_sentence, selection_of
 from worker.engine.experiment import Experiment, TrainContext, make_train_context
 from worker.engine.faults import memory_errors_as_faults
-from worker.engine.observer import Checkpoint, EvaluationReport, Observer, SharedObserver, StepReport
+from worker.engine.observer import Checkpoint, EvaluationReport, Observer, Selection, SharedObserver, StepReport
 from worker.engine.rollouts.reward import VerifierFaults, check_fault_share
 from worker.engine.settings import Settings
 from worker.engine.step import take_step
@@ -92,6 +94,8 @@ class TrainState:
     """Step of the newest checkpoint."""
     budget_used: float = 0.0
     """In units of the budget; 0 where there is none."""
+    kept: Kept | None = None
+    """The best step so far, where the best is kept and one was evaluated."""
 
     def resume(self, data: bytes) -> None:
         """Continue from a checkpoint's bytes. ValueError naming the difference where it belongs to another run."""
@@ -103,11 +107,13 @@ class TrainState:
         self.score, self.budget_used = run_state.score, run_state.used
         self.watchdog.load_state_dict(run_state.watched)
         self.context.history.load_state_dict(run_state.history)
+        if run_state.kept is not None:
+            self.kept = Kept(**run_state.kept, adapter=loaded.kept_adapter)
         self.saved = self.step
 
     def save(self) -> None:
         """Pass a checkpoint to the observer."""
-        context = self.context
+        context, kept = self.context, self.kept
         if context.world.is_leader:
             run_state = checkpoint.RunState(
                 step=self.step,
@@ -116,10 +122,13 @@ class TrainState:
                 used=self.budget_used,
                 watched=self.watchdog.state_dict(),
                 history=context.history.state_dict(),
+                kept=kept.state_dict() if kept else None,
                 fingerprint=self.fingerprint,
             )
-            data = checkpoint.pack(context.policy, context.optimizer, run_state=run_state)
-            context.observer.checkpoint(Checkpoint(self.step, data, self.score))
+            data = checkpoint.pack(
+                context.policy, context.optimizer, run_state=run_state, kept_adapter=kept.adapter if kept else {}
+            )
+            context.observer.checkpoint(Checkpoint(self.step, data, self.score, kept.step if kept else None))
         self.saved = self.step
 
     def record_step(self, report: StepReport) -> None:
@@ -134,7 +143,14 @@ class TrainState:
     def is_finished(self) -> bool:
         """True when no step is left to take."""
         settings = self.context.settings
-        return self.step >= settings.max_steps or is_used_up(self.budget_used, settings=settings)
+        used_up = is_used_up(self.budget_used, settings=settings)
+        return self.step >= settings.max_steps or used_up or self.is_out_of_patience
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """True after `patience` evaluations that were no better than the best before them."""
+        patience = self.context.settings.patience
+        return self.kept is not None and 0 < patience <= self.kept.waited
 
     def is_due(self, interval: int) -> bool:
         """Check whether an action with this interval is due; never at the start or the end of the run."""
@@ -146,12 +162,10 @@ def _train(state: TrainState) -> None:
     context, settings, observer = state.context, state.context.settings, state.context.observer
     if state.step == 0 and state.baseline is None:
         baseline = _evaluate(state, phase="baseline")
-        state.baseline, state.score = (baseline.per_question, baseline.mean) if baseline else (None, None)
+        state.baseline = baseline.per_question if baseline else None
         state.save()
-    elif state.score is None and state.is_due(settings.eval_interval):  # stopped before or during this evaluation
-        state.score = _mean_of(_evaluate(state, phase="interim"))
-        if state.score is not None:
-            state.save()
+    elif state.score is None and state.is_due(settings.eval_interval) and _evaluate(state, phase="interim"):
+        state.save()  # it had stopped before or during this evaluation
     while not state.is_finished:
         _check_control(observer)
         report = take_step(context, state.step + 1)
@@ -159,13 +173,43 @@ def _train(state: TrainState) -> None:
         observer.step(report)
         state.watchdog.check(report, observer=observer)
         if state.is_due(settings.eval_interval):
-            state.score = _mean_of(_evaluate(state, phase="interim"))
-        if state.is_due(settings.checkpoint_interval):
+            _evaluate(state, phase="interim")
+        if state.is_due(settings.checkpoint_interval) or (state.kept is not None and state.kept.step == state.step):
             state.save()
-    if state.step < settings.max_steps:
+    if state.kept is not None and state.is_out_of_patience:
+        message = early_end(state.kept, step=state.step, max_steps=settings.max_steps)
+        observer.event(level="info", code="stopped_early", message=message)
+    elif state.step < settings.max_steps:
         observer.event(level="info", code="budget_used_up", message=budget_message(settings, step=state.step))
-    state.score = _mean_of(_evaluate(state, phase="trained"))
-    state.save()
+    if settings.keep is Keep.LAST:
+        _evaluate(state, phase="trained")
+        state.save()
+    else:
+        _keep_best(state)
+
+
+def _keep_best(state: TrainState) -> None:
+    """Evaluate the last step, unless the run ended with an evaluation; report the best one and put it in the policy."""
+    settings, observer = state.context.settings, state.context.observer
+    if state.score is None:
+        _evaluate(state, phase="interim")
+    state.save()  # as the run would go on from here
+    kept = state.kept
+    if kept is None:
+        return
+    report = _evaluation_report(
+        kept.questions,
+        step=kept.step,
+        phase="trained",
+        baseline=state.baseline,
+        settings=settings,
+        selection=kept.selection,
+        seconds=0.0,
+    )
+    assert report is not None  # only evaluations with scores are kept
+    observer.evaluation(report)
+    observer.event(level="info", code="kept", message=kept_sentence(kept))
+    kept.restore(state.context.policy)
 
 
 def _check_control(observer: Observer) -> None:
@@ -175,49 +219,61 @@ def _check_control(observer: Observer) -> None:
         raise Interrupted(Ending.PAUSED if signal is ControlSignal.PAUSE else Ending.CANCELLED)
 
 
-def _mean_of(report: EvaluationReport | None) -> float | None:
-    return report.mean if report else None
-
-
 def _evaluate(state: TrainState, *, phase: Literal["baseline", "interim", "trained"]) -> EvaluationReport | None:
-    """Evaluate and report. None without held-out questions, or when none got a score, which is also an event."""
-    context = state.context
+    """Evaluate and report. None without held-out questions, or when none got a score, which is also an event.
+
+    Sets the score of the state, and where the best is kept, what that is.
+    """
+    context, state.score = state.context, None
     if not context.eval_prompts:
         return None
     settings, observer, start = context.settings, context.observer, time.perf_counter()
     with memory_errors_as_faults("evaluation"):
         evaluation = evaluate(context, context.eval_prompts, check_control=lambda: _check_control(observer))
     check_fault_share(evaluation.fault_share, first_fault=evaluation.first_fault, limit=settings.max_error_share)
+    questions, selection = evaluation.questions, None
+    if settings.keep is Keep.BEST:
+        choosing, questions = halves(questions, seed=settings.seed)
+        selection = selection_of(choosing)
     report = _evaluation_report(
-        evaluation,
+        questions,
         step=state.step,
         phase=phase,
         baseline=state.baseline,
         settings=settings,
+        selection=selection,
         seconds=time.perf_counter() - start,
     )
     if report is None:
         observer.event(level="warn", code="nothing_scored", message="None of the held-out completions got a score.")
         return None
     observer.evaluation(report)
+    if settings.keep is Keep.LAST:
+        state.score = report.mean
+    elif selection is not None:
+        state.score = selection["mean"]  # the other questions must not choose a checkpoint either
+        state.kept = better(
+            state.kept, step=state.step, selection=selection, questions=questions, policy=context.policy
+        )
     return report
 
 
 def _evaluation_report(
-    evaluation: Evaluation,
+    questions: list[QuestionScores],
     *,
     step: int,
     phase: Literal["baseline", "interim", "trained"],
     baseline: list[QuestionScores] | None,
     settings: Settings,
+    selection: Selection | None,
     seconds: float,
 ) -> EvaluationReport | None:
-    means = question_means(evaluation.questions)
+    means = question_means(questions)
     means = means[~np.isnan(means)]
     if len(means) == 0:
         return None
     score = mean_interval(means, within=SCORES)
-    comparison = compare(baseline, evaluation.questions, seed=settings.seed) if baseline else None
+    comparison = compare(baseline, questions, seed=settings.seed) if baseline else None
     return EvaluationReport(
         step=step,
         phase=phase,
@@ -226,10 +282,11 @@ def _evaluation_report(
         high=score["high"],
         n=len(means),
         k=settings.eval_samples,
-        completions=sum(len(question["scores"]) for question in evaluation.questions),
-        unscored=sum(question["scores"].count(None) for question in evaluation.questions),
-        per_question=evaluation.questions,
+        completions=sum(len(question["scores"]) for question in questions),
+        unscored=sum(question["scores"].count(None) for question in questions),
+        per_question=questions,
         p_value=comparison.p_value if comparison else None,
         difference=comparison.difference if comparison else None,
+        selection=selection,
         seconds=seconds,
     )

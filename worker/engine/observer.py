@@ -1,7 +1,7 @@
 """The interface between a run and its surroundings: the observer and the reports it receives."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict
 
 from backend.core.control import ControlSignal
 from backend.core.statistics import Interval
@@ -18,7 +18,9 @@ class Checkpoint:
     data: bytes
     """One safetensors file."""
     score: float | None
-    """Mean of the held-out evaluation at this step, if there was one."""
+    """Mean of the held-out evaluation at this step, if there was one: over the questions that choose, if some do."""
+    kept_step: int | None
+    """The step whose adapter is the best so far, where the best is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +69,17 @@ class StepReport:
     rollouts: list[RolloutReport]
 
 
+class Selection(TypedDict):
+    """The score by which a step is kept."""
+
+    mean: float
+    n: int
+    """Questions with a score."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationReport:
-    """avg@k on the held-out questions."""
+    """avg@k on the held-out questions, or on those that measure, where others choose which step is kept."""
 
     step: int
     """Optimizer steps taken before it."""
@@ -89,6 +99,8 @@ class EvaluationReport:
     """Against the baseline; None for the baseline itself."""
     difference: Interval | None
     """Against the baseline; None for the baseline itself."""
+    selection: Selection | None
+    """On the questions that choose which step is kept; None where the last is."""
     seconds: float = field(compare=False)
     """Duration; not compared, since it differs between equal runs."""
 
@@ -96,6 +108,12 @@ class EvaluationReport:
     def left_out(self) -> str:
         """How many completions had no score, to append to a sentence; empty if all had one."""
         return f"; {self.unscored} of {self.completions} samples had no score" if self.unscored else ""
+
+    @property
+    def chosen_by(self) -> str:
+        """The score on the questions that choose which step is kept, to append to a sentence; empty if none do."""
+        selection = self.selection
+        return f"; {selection['mean']:.3f} on the {selection['n']} questions that choose" if selection else ""
 
 
 class Observer(Protocol):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from backend.api.http.dependencies import Database, JobOfPath
 from backend.api.http.downloads import download
@@ -54,10 +54,18 @@ class RowsPage(Page[RowHistory]):
     always: int
 
 
+class HeldOutSelection(BaseModel):
+    """The mean score on the `n` questions that choose which step is kept."""
+
+    mean: float
+    n: int
+
+
 class EvaluationObject(ListItem):
     """The mean score with its interval over `n` questions with `k` completions each, without the `unscored` ones of
     all `completions` (abstentions, errors, timeouts); `p_value` and `difference` are against the baseline, `seconds`
-    the duration."""
+    the duration. Of a job that keeps the best step, `selection` is the other half of the questions, which chooses it,
+    and `trained` repeats the evaluation of the step that was kept."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -73,6 +81,7 @@ class EvaluationObject(ListItem):
     unscored: int
     p_value: float | None = None
     difference: dict[str, float] | None = None
+    selection: HeldOutSelection | None = None
     seconds: float | None = None
 
 
