@@ -144,7 +144,9 @@ class CheckVerdict(TypedDict):
 
 
 class CheckpointMetrics(TypedDict):
-    """`x_score` is the mean score on held-out questions, if it was measured at this step."""
+    """`x_score` is the mean score on held-out questions, if it was measured at this step; of a job that keeps the best
+    step, on those that choose it.
+    """
 
     step: int
     x_score: float | None
@@ -444,11 +446,19 @@ class SinceWarmStart(TypedDict):
     sentence: NotRequired[str | None]
 
 
+class HeldOutSelection(TypedDict):
+    """The mean score on the `n` questions that choose which step is kept."""
+
+    mean: float
+    n: int
+
+
 class EvaluationObject(TypedDict):
     """The mean score with its interval over `n` questions with `k` completions each, without the `unscored` ones of
     all `completions` (abstentions, errors, timeouts); `p_value` and `difference` are against the baseline, `seconds`
     the duration. `since_warm_start` is the difference from the evaluation after the warm start, phase `warm`; None
-    before it and without one.
+    before it and without one. Of a job that keeps the best step, `selection` is the other half of the questions, which
+    chooses it, and `trained` repeats the evaluation of the step that was kept.
     """
 
     id: str
@@ -465,6 +475,7 @@ class EvaluationObject(TypedDict):
     p_value: NotRequired[float | None]
     difference: NotRequired[dict[str, float] | None]
     since_warm_start: NotRequired[SinceWarmStart | None]
+    selection: NotRequired[HeldOutSelection | None]
     seconds: NotRequired[float | None]
 
 

@@ -122,25 +122,44 @@ def results_section(manifest: Mapping[str, Any]) -> str:
     """Format in Markdown whether anything was learned, the evaluations as a table (empty if there are none), and what
     training added to imitation.
     """
-    if manifest["trained_tokens"] == 0:
+    if manifest["trained_tokens"] == 0 and _kept_evaluation(manifest) is None:
         return f"{NOTHING_LEARNED}\n\n{_held_out_table(manifest)}"
     added = beyond_imitation(manifest["evaluations"], method=manifest["settings"]["method"])
     return _held_out_table(manifest) + ("" if added is None else f"\n\n{added}")
 
 
 def _held_out_table(manifest: Mapping[str, Any]) -> str:
+    kept = _kept_evaluation(manifest)
     rows = "\n".join(
         f"| {evaluation['phase']} | {evaluation['mean']:.3f} | [{evaluation['low']:.3f}, {evaluation['high']:.3f}] "
         f"| {evaluation['n']} | {evaluation['k']} |"
         for evaluation in manifest["evaluations"]
+        if kept is None or evaluation["phase"] != "interim" or evaluation["step"] != kept["step"]
     )
     if not rows:
         return ""
-    return f"""Held-out accuracy (mean over questions of the mean over samples, 95 % interval over questions):
+    how = f"{_kept(kept)}\n\n" if kept is not None else ""
+    return f"""{how}Held-out accuracy (mean over questions of the mean over samples, 95 % interval over questions):
 
 | when | mean | interval | questions | samples each |
 |---|---|---|---|---|
 {rows}"""
+
+
+def _kept_evaluation(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the evaluation of the step that was kept for its score; None if it is just the last one."""
+    return next((e for e in manifest["evaluations"] if e.get("selection") and e["phase"] == "trained"), None)
+
+
+def _kept(evaluation: Mapping[str, Any]) -> str:
+    """Say how the step was chosen, and on what it was measured."""
+    chosen_on = f"{evaluation['selection']['n']} of the held-out questions"
+    which = (
+        f"This is the adapter of step {evaluation['step']}, the best one on {chosen_on}."
+        if evaluation["step"]
+        else f"This is the model before training, which answers like its base: no later step did better on {chosen_on}."
+    )
+    return f"{which} The results are those on the other {evaluation['n']}, which chose nothing."
 
 
 INCOMPRESSIBLE = (".safetensors", ".gguf")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from backend.core.methods import METHODS, Part, TeacherKind, methods_with
-from backend.core.settings.choices import Combine, Divergence, RewardScale, RowSampling, Sharding
+from backend.core.settings.choices import Combine, Divergence, Keep, RewardScale, RowSampling, Sharding
 from backend.core.settings.spec import RlsdSettings
 
 
@@ -82,6 +82,18 @@ def _with_each_other(settings: RlsdSettings) -> Iterator[Contradiction]:
             "overlong_buffer",
             f"overlong_buffer {settings.overlong_buffer} is the last part of a completion of at most "
             f"{settings.max_completion_tokens} tokens: use max_completion_tokens or less.",
+        )
+    if settings.keep is Keep.BEST and settings.eval_interval == 0:
+        yield Contradiction(
+            "keep",
+            "keep 'best' chooses among evaluations during training, but there are none: set eval_interval to 1 or "
+            "more, or keep to 'last'.",
+        )
+    if settings.patience > 0 and settings.keep is not Keep.BEST:
+        yield Contradiction(
+            "patience",
+            "patience counts evaluations on the questions that choose the best step, which only keep 'best' sets "
+            "apart: set keep to 'best', or patience to 0.",
         )
     if settings.lr_warmup_steps >= settings.max_steps:
         yield Contradiction(

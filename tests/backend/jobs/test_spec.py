@@ -148,6 +148,8 @@ def test_an_engine_gets_the_folder_of_a_model_that_has_one_here() -> None:
         ({"method": "sft", "mask_truncated": True}, "mask_truncated"),
         ({"method": "good_prefix", "overlong_buffer": 8}, "overlong_buffer"),
         ({"lr_warmup_steps": 5, "max_steps": 5}, "lr_warmup_steps"),
+        ({"keep": "best"}, "keep"),
+        ({"patience": 2, "eval_interval": 5}, "patience"),
         ({"sharding": "sharded"}, "sharding"),
         ({"devices": 3, "batch_size": 8}, "batch_size"),
         ({"devices": 2, "generator": "vllm"}, "generator"),

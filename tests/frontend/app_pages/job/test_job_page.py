@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
-from backend.db.training import Evaluation, Step
+from backend.db.training import Checkpoint, Evaluation, Step
 from backend.jobs import events
 from frontend.api import Client
 from frontend.api.types import EvaluationObject, StepMetrics
@@ -138,6 +138,27 @@ def test_a_job_with_a_warm_start_says_what_training_added_to_imitation(key: str,
     sentence = next(info.value for info in app.info if info.value.startswith("Imitation took"))
     assert sentence.endswith("(95 % interval +0.200 to +0.400).")
     assert ", training from " in sentence
+
+
+def test_a_job_that_keeps_its_best_step_says_which_and_what_chose_it(key: str, job_id: str) -> None:
+    take_steps(job_id, 2)
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+        job.spec = job.spec | {"keep": "best", "eval_interval": 1}
+    model = trained.trained(job_id)
+    with transaction() as session:
+        kept = session.get_one(Evaluation, (job_id, 2, "trained"))
+        kept.result = kept.result | {"selection": {"mean": 0.75, "n": 39}}
+        checkpoint = session.scalars(select(Checkpoint).where(Checkpoint.job_id == job_id)).one()
+        checkpoint.score = 0.75
+    shown = words(opened("job", key=key, job=job_id))
+    said = "Kept: step 2, chosen on 39 of the questions; the result is measured on the other 40."
+    assert said in shown
+    checkpoints = words(opened("job", key=key, job=job_id, view="Checkpoints"))
+    assert "score on the questions that choose 0.750" in checkpoints
+    assert "Kept" in checkpoints
+    assert "Best" not in checkpoints
+    assert said in words(opened("models", key=key, model=model, view="Card"))
 
 
 def test_a_held_out_score_says_how_many_completions_had_none(key: str, job_id: str) -> None:
