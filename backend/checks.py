@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from backend.db.base import Json, utc_now
 from backend.db.checks import Check, CheckStatus
 from backend.db.engine import engine, transaction
+from backend.db.projects import find_owned
 from backend.errors import AppError
 from backend.ids import new_id
 from backend.queue import CHECK_QUEUE, CHECK_TASK, SAMPLE_QUEUE, queue_length, send_after_commit
@@ -50,13 +51,17 @@ log = structlog.get_logger()
 def request_check(
     session: Session,
     *,
+    project: str,
     kind: str,
     request: Json,
     body: Json | None = None,
     file_id: str | None = None,
     job_id: str | None = None,
 ) -> Check:
-    """Store the request and nudge a worker after the commit. `body`: the caller's HTTP body, to identify the check."""
+    """Store the request of the project and nudge a worker after the commit.
+
+    `body`: the caller's HTTP body, to identify the check.
+    """
     check = Check(
         id=new_id("check"),
         kind=kind,
@@ -65,6 +70,7 @@ def request_check(
         created_at=utc_now(),
         file_id=file_id,
         job_id=job_id,
+        project_id=project,
     )
     session.add(check)
     session.flush()
@@ -72,15 +78,15 @@ def request_check(
     return check
 
 
-def wait_for_check(check_id: str, *, timeout_s: float) -> dict[str, Any]:
-    """Wait for the result of a check and return it.
+def wait_for_check(check_id: str, *, project: str, timeout_s: float) -> dict[str, Any]:
+    """Wait for the result of the project's check and return it.
 
     Raises AppError: 503 `no_worker` if no worker finishes it in time, or the error with which the check failed.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         with transaction() as session:
-            check = session.get(Check, check_id)
+            check = find_owned(session, Check, check_id, project=project)
             if check is None:
                 raise AppError(
                     "The file or job of this check was deleted in the meantime.",

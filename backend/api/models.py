@@ -29,9 +29,10 @@ ModelName = Annotated[str, Path(min_length=1, max_length=400)]
 
 
 class HeldOut(BaseModel):
-    """The mean score on held-out questions before and after training, if it was measured."""
+    """The mean score on held-out questions before training, after a warm start and after training, if measured."""
 
     before: float | None
+    warm: float | None
     after: float | None
 
 
@@ -80,7 +81,11 @@ def fetch_model(body: FetchRequest, caller: ServerManage, session: Database) -> 
             param="model",
             type="conflict_error",
         )
-    return check_object(request_check(session, kind="fetch_model", request=body.model_dump(), body=request_json(body)))
+    return check_object(
+        request_check(
+            session, project=caller.project, kind="fetch_model", request=body.model_dump(), body=request_json(body)
+        )
+    )
 
 
 @router.get("/{model:path}")
@@ -142,6 +147,8 @@ def _trained_object(
         x_method=job.spec.get("method"),
         x_seed=job.seed,
         x_held_out=HeldOut(
-            before=means.get((job.id, "baseline")), after=means.get((job.id, "trained")) if is_final else None
+            before=means.get((job.id, "baseline")),
+            warm=means.get((job.id, "warm")),
+            after=means.get((job.id, "trained")) if is_final else None,
         ),
     )

@@ -44,27 +44,27 @@ def start(session: Session, request: ComparisonRequest, *, project: str, models:
     return comparison
 
 
-def compared_jobs(session: Session, comparison_id: str) -> list[tuple[ComparedJob, Job]]:
+def compared_jobs(session: Session, comparison: Comparison) -> list[tuple[ComparedJob, Job]]:
     """Return the jobs of a comparison in order of creation."""
     rows = session.execute(
         select(ComparedJob, Job)
         .join(Job, Job.id == ComparedJob.job_id)
-        .where(ComparedJob.comparison_id == comparison_id)
+        .where(ComparedJob.comparison_id == comparison.id, Job.project_id == comparison.project_id)
         .order_by(Job.created_at, Job.id)
     )
     return [(compared, job) for compared, job in rows.tuples()]
 
 
-def cancel(session: Session, comparison_id: str) -> None:
+def cancel(session: Session, comparison: Comparison) -> None:
     """Cancel all jobs of the comparison that have not ended."""
-    for _, job in compared_jobs(session, comparison_id):
+    for _, job in compared_jobs(session, comparison):
         if job.state not in TERMINAL:
-            control.cancel(session, job.id)
+            control.cancel(session, job)
 
 
 def analysis_of(session: Session, comparison: Comparison, *, cache: AnalysisCache) -> Analysis:
     """Return the current analysis; it is recomputed only after new evaluations."""
-    compared = compared_jobs(session, comparison.id)
+    compared = compared_jobs(session, comparison)
     budget = BudgetRequest.model_validate(comparison.plan.get("budget", {}))
 
     def compute() -> Analysis:

@@ -42,8 +42,8 @@ class AuditAction:
     request_id: str
     address: str | None
 
-    def record(self, session: Session, *, objects: Iterable[str], project: str | None = None) -> None:
-        """Add the entry to the log of the session's project, or of the given one."""
+    def record(self, session: Session, *, objects: Iterable[str], project: str) -> None:
+        """Add the entry to the log of the project."""
         session.add(
             AuditEntry(
                 created_at=utc_now(),

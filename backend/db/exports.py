@@ -46,6 +46,6 @@ def find_export(session: Session, job: Job, export_id: str) -> Export | None:
     return session.scalar(select(Export).where(Export.id == export_id, Export.job_id == job.id))
 
 
-def check_of(session: Session, export: Export) -> Check:
-    """Return the check that creates the export."""
-    return session.get_one(Check, export.check_id)
+def check_of(session: Session, job: Job, export: Export) -> Check:
+    """Return the check that creates this export of the job."""
+    return session.scalars(select(Check).where(Check.id == export.check_id, Check.project_id == job.project_id)).one()

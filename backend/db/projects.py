@@ -1,8 +1,9 @@
 """Projects and their isolation: the objects of one project are invisible to the others.
 
 A session opened for a project (`backend.db.engine.transaction(project=...)`) sees only the project's rows in all tables
-that are `ProjectOwned`; rows it adds there belong to the project, and the ids of rows it changes are collected in its
-`info["touched"]`. Sessions without a project, such as the workers', see all rows.
+that are `ProjectOwned`, and the ids of rows it changes are collected in its `info["touched"]`. It is the second lock:
+each query by an id from outside names the project, and so does each row that is added. Sessions without a project, such
+as the workers', see all rows.
 """
 
 from datetime import datetime
@@ -51,9 +52,7 @@ class ProjectOwned:
 
     noun: ClassVar[str]
 
-    project_id: Mapped[str] = mapped_column(
-        ForeignKey("projects.id"), index=True, default=DEFAULT_PROJECT, server_default=DEFAULT_PROJECT
-    )
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
 
 
 Owned = TypeVar("Owned", bound=ProjectOwned)
@@ -97,12 +96,8 @@ def _owned_by(project: str) -> LoaderCriteriaOption:
 
 
 @event.listens_for(Session, "before_flush")
-def _assign_project(session: Session, _context: UOWTransaction, _instances: Any) -> None:
-    project = session.info.get("project")
-    if project is None:
+def _note_changes(session: Session, _context: UOWTransaction, _instances: Any) -> None:
+    if session.info.get("project") is None:
         return
-    for added in session.new:
-        if isinstance(added, ProjectOwned) and not added.project_id:
-            added.project_id = project
     changed = [*session.new, *session.dirty, *session.deleted]
     session.info.setdefault("touched", []).extend(row.id for row in changed if hasattr(row, "id"))

@@ -46,7 +46,7 @@ class Rollout(Base):
 
 
 class Evaluation(Base):
-    """A held-out evaluation; `phase` is baseline, interim or trained, `result` its figures with intervals."""
+    """A held-out evaluation; `phase` is baseline, warm, interim or trained, `result` its figures with intervals."""
 
     __tablename__ = "evaluations"
 
@@ -78,6 +78,13 @@ def checkpoints_of(job: Job) -> Listing[Checkpoint]:
     return Listing(select(Checkpoint).where(Checkpoint.job_id == job.id), keys=(Checkpoint.step, Checkpoint.id))
 
 
+def find_checkpoint(session: Session, job: Job, checkpoint_id: str) -> Checkpoint | None:
+    """Return the job's checkpoint with this id."""
+    if "\0" in checkpoint_id:
+        return None
+    return session.scalar(select(Checkpoint).where(Checkpoint.id == checkpoint_id, Checkpoint.job_id == job.id))
+
+
 def evaluations_of(session: Session, job: Job) -> Sequence[Evaluation]:
     """Return the job's evaluations in order."""
     of_job = select(Evaluation).where(Evaluation.job_id == job.id)
@@ -85,10 +92,10 @@ def evaluations_of(session: Session, job: Job) -> Sequence[Evaluation]:
 
 
 def held_out_means(session: Session, jobs: Collection[Job]) -> dict[tuple[str, str], float]:
-    """Return the mean scores before and after training, by job id and phase."""
+    """Return the mean scores before training, after a warm start and after training, by job id and phase."""
     rows = session.execute(
         select(Evaluation.job_id, Evaluation.phase, Evaluation.result["mean"].as_float()).where(
-            Evaluation.job_id.in_([job.id for job in jobs]), Evaluation.phase.in_(("baseline", "trained"))
+            Evaluation.job_id.in_([job.id for job in jobs]), Evaluation.phase.in_(("baseline", "warm", "trained"))
         )
     )
     return {(job_id, phase): mean for job_id, phase, mean in rows}

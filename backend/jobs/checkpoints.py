@@ -27,25 +27,22 @@ def store(session: Session, job: Job, data: bytes, *, step: int, score: float | 
 
 
 def restore(session: Session, job: Job) -> bytes | None:
-    """Return the newest checkpoint and delete all reports of later steps; None if there is no checkpoint."""
+    """Return the newest checkpoint and delete all reports of later steps; None if there is no checkpoint.
+
+    An event names the step after which the job goes on, unless it has taken none.
+    """
     checkpoint = session.scalar(_newest_first(job.id).limit(1))
     step = 0 if checkpoint is None else checkpoint.step
     for table in (Step, Rollout):
         session.execute(delete(table).where(table.job_id == job.id, table.step > step))
     beyond = or_(literal(checkpoint is None), Evaluation.step > step, Evaluation.phase == "trained")
     session.execute(delete(Evaluation).where(Evaluation.job_id == job.id, beyond))
+    if checkpoint is not None or job.step > 0:
+        message = f"Resuming from the checkpoint of step {step}." if checkpoint else "Starting again from step 1."
+        events.record(session, job.id, code=events.RESUMED, message=message, data={"step": step})
     job.step = step
     job.trained_tokens = trained_tokens(session, job.id, step=step)
-    if checkpoint is None:
-        return None
-    events.record(
-        session,
-        job.id,
-        code=events.RESUMED,
-        message=f"Resuming from the checkpoint of step {step}.",
-        data={"step": step},
-    )
-    return blobs.read(session, checkpoint.sha256)
+    return None if checkpoint is None else blobs.read(session, checkpoint.sha256)
 
 
 def exists(session: Session, job_id: str) -> bool:

@@ -33,13 +33,11 @@ MESSAGES = {
 }
 
 
-def locked_job(session: Session, job_id: str) -> Job:
-    job = session.scalar(
-        select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
-    )
-    if job is None:
-        raise not_found("fine-tuning job", job_id)
-    return job
+def lock_job(session: Session, job: Job) -> None:
+    """Lock the job's row and read it again. Raises AppError 404 if it was deleted meanwhile."""
+    own = select(Job).where(Job.id == job.id, Job.project_id == job.project_id)
+    if session.scalar(own.with_for_update().execution_options(populate_existing=True)) is None:
+        raise not_found("fine-tuning job", job.id)
 
 
 def enqueue(session: Session, job: Job) -> None:
@@ -60,12 +58,12 @@ def set_state(session: Session, job: Job, target: JobState, *, message: str | No
     events.record(session, job.id, code=f"job.{target}", message=message or MESSAGES[target], level=level)
 
 
-def cancel(session: Session, job_id: str) -> Job:
+def cancel(session: Session, job: Job) -> Job:
     """Cancel immediately if no worker holds the job, otherwise at the next step."""
-    job = locked_job(session, job_id)
+    lock_job(session, job)
     if job.state in TERMINAL:
         raise AppError(
-            f"Job '{job_id}' has already ended ({job.state}) and cannot be cancelled.",
+            f"Job '{job.id}' has already ended ({job.state}) and cannot be cancelled.",
             status=409,
             code="job_ended",
             type="conflict_error",
@@ -79,11 +77,11 @@ def cancel(session: Session, job_id: str) -> Job:
     return job
 
 
-def pause(session: Session, job_id: str) -> Job:
-    job = locked_job(session, job_id)
+def pause(session: Session, job: Job) -> Job:
+    lock_job(session, job)
     if job.state in TERMINAL or job.control_signal == ControlSignal.CANCEL:
         raise AppError(
-            f"Job '{job_id}' is {job.state} and cannot be paused.", status=409, code="job_ended", type="conflict_error"
+            f"Job '{job.id}' is {job.state} and cannot be paused.", status=409, code="job_ended", type="conflict_error"
         )
     if job.control_signal != ControlSignal.PAUSE:
         job.control_signal = ControlSignal.PAUSE
@@ -94,12 +92,12 @@ def pause(session: Session, job_id: str) -> Job:
     return job
 
 
-def resume(session: Session, job_id: str) -> Job:
+def resume(session: Session, job: Job) -> Job:
     """Queue a paused job again. Like a new job, it counts against the quotas of its project."""
-    job = locked_job(session, job_id)
+    lock_job(session, job)
     if job.state != JobState.PAUSED:
         raise AppError(
-            f"Job '{job_id}' is {job.state}; only a paused job can be resumed.",
+            f"Job '{job.id}' is {job.state}; only a paused job can be resumed.",
             status=409,
             code="job_not_paused",
             type="conflict_error",

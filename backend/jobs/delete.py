@@ -6,25 +6,26 @@ from sqlalchemy.orm import Session
 from backend import blobs
 from backend.db.comparisons import ComparedJob
 from backend.db.exports import Export
+from backend.db.jobs import Job
 from backend.db.training import Checkpoint
 from backend.errors import AppError
-from backend.jobs.control import locked_job
+from backend.jobs.control import lock_job
 from backend.jobs.lifecycle import TERMINAL
 from backend.quotas import remember_gpu_hours
 
 
-def delete_job(session: Session, job_id: str) -> None:
-    """Delete the job. Raises AppError: 404 if unknown, 409 if it has not ended or belongs to a comparison."""
-    job = locked_job(session, job_id)
+def delete_job(session: Session, job: Job) -> None:
+    """Delete the job. Raises AppError: 404 if deleted meanwhile, 409 if it has not ended or belongs to a comparison."""
+    lock_job(session, job)
     if job.state not in TERMINAL:
-        raise _conflict(f"Job '{job_id}' is {job.state}: cancel it before deleting it.", code="job_not_ended")
-    comparison = session.scalar(select(ComparedJob.comparison_id).where(ComparedJob.job_id == job_id).limit(1))
+        raise _conflict(f"Job '{job.id}' is {job.state}: cancel it before deleting it.", code="job_not_ended")
+    comparison = session.scalar(select(ComparedJob.comparison_id).where(ComparedJob.job_id == job.id).limit(1))
     if comparison is not None:
-        message = f"Job '{job_id}' is part of comparison '{comparison}': delete the comparison first."
+        message = f"Job '{job.id}' is part of comparison '{comparison}': delete the comparison first."
         raise _conflict(message, code="job_in_use")
     stored = [job.adapter_sha256]
-    stored += session.scalars(select(Checkpoint.sha256).where(Checkpoint.job_id == job_id))
-    stored += session.scalars(select(Export.sha256).where(Export.job_id == job_id))
+    stored += session.scalars(select(Checkpoint.sha256).where(Checkpoint.job_id == job.id))
+    stored += session.scalars(select(Export.sha256).where(Export.job_id == job.id))
     remember_gpu_hours(session, job)
     session.delete(job)
     session.flush()

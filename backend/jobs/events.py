@@ -15,7 +15,7 @@ from backend.settings import settings
 
 CHANNEL = "rlsd_job"
 RESUMED = "job.resumed"
-"""Code of the event that a job continues from the checkpoint of `data["step"]`; later steps are void."""
+"""Code of the event that a job continues after `data["step"]`, from its checkpoint or from 0; later steps are void."""
 
 
 def announce(session: Session, job_id: str) -> None:

@@ -9,12 +9,12 @@ from backend import blobs
 from backend.checks import request_check
 from backend.db.base import utc_now
 from backend.db.blobs import size_of
-from backend.db.checks import Check
-from backend.db.exports import Export
+from backend.db.exports import Export, check_of
 from backend.db.jobs import Job
-from backend.db.training import Checkpoint
+from backend.db.training import find_checkpoint
 from backend.errors import AppError
 from backend.ids import new_id
+from backend.jobs.control import lock_job
 from backend.jobs.lifecycle import TERMINAL, JobState
 from backend.quotas import require_storage
 
@@ -54,7 +54,7 @@ def request_export(
             code="invalid_value",
             param="dtype",
         )
-    session.get_one(Job, job.id, with_for_update=True)  # concurrent requests get the same export
+    lock_job(session, job)  # concurrent requests get the same export
     adapter_sha256 = _adapter(session, job, checkpoint_id=checkpoint_id)
     found = session.scalar(
         select(Export).where(
@@ -69,7 +69,7 @@ def request_export(
     size_bytes = size_of(session, adapter_sha256)  # a lower bound: that of the export is not known yet
     require_storage(session, project=job.project_id, additional_bytes=size_bytes)
     export_id = new_id("export")
-    check = request_check(session, kind=KIND, request={"export_id": export_id}, job_id=job.id)
+    check = request_check(session, project=job.project_id, kind=KIND, request={"export_id": export_id}, job_id=job.id)
     export = Export(
         id=export_id,
         job_id=job.id,
@@ -84,9 +84,9 @@ def request_export(
     return export
 
 
-def delete_export(session: Session, export: Export) -> None:
-    """Delete the export, and its blob if nothing else refers to it. A worker still making it stores nothing."""
-    check = session.get_one(Check, export.check_id)
+def delete_export(session: Session, job: Job, export: Export) -> None:
+    """Delete the job's export, and its blob if nothing else refers to it. A worker still making it stores nothing."""
+    check = check_of(session, job, export)
     session.delete(export)
     session.flush()
     session.delete(check)
@@ -106,8 +106,8 @@ def _adapter(session: Session, job: Job, *, checkpoint_id: str | None) -> str:
                 param="checkpoint" if JobState(job.state) in TERMINAL else None,
             )
         return job.adapter_sha256
-    checkpoint = None if "\0" in checkpoint_id else session.get(Checkpoint, checkpoint_id)
-    if checkpoint is None or checkpoint.job_id != job.id:
+    checkpoint = find_checkpoint(session, job, checkpoint_id)
+    if checkpoint is None:
         raise AppError(
             f"Job '{job.id}' has no checkpoint '{checkpoint_id}'.", status=404, code="not_found", param="checkpoint"
         )

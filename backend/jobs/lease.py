@@ -70,6 +70,7 @@ class HeldJob:
 
     def begin(self) -> bytes | None:
         """Let the job run. Returns its newest checkpoint, and deletes all reports of later steps."""
+        assert self.job.state == JobState.VALIDATING, self.job.state  # or the steps of a running job would go
         pausing = self.job.control_signal == ControlSignal.PAUSE
         control.set_state(self.session, self.job, JobState.PAUSING if pausing else JobState.RUNNING)
         return checkpoints.restore(self.session, self.job)

@@ -28,13 +28,15 @@ class JobState(StrEnum):
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 OWNED = frozenset({JobState.VALIDATING, JobState.RUNNING, JobState.PAUSING})
-"""States in which a worker holds the lease."""
+"""States in which a worker holds the lease; when it is lost, another worker's claim begins with VALIDATING again."""
+LEFT = TERMINAL | {JobState.QUEUED, JobState.PAUSED}
+"""States to which a job can go from each of these."""
 
 NEXT: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.VALIDATING, JobState.CANCELLED, JobState.PAUSED}),
-    JobState.VALIDATING: OWNED | TERMINAL | {JobState.QUEUED, JobState.PAUSED},
-    JobState.RUNNING: OWNED | TERMINAL | {JobState.QUEUED, JobState.PAUSED},
-    JobState.PAUSING: OWNED | TERMINAL | {JobState.QUEUED, JobState.PAUSED},
+    JobState.VALIDATING: OWNED | LEFT,
+    JobState.RUNNING: LEFT | {JobState.VALIDATING, JobState.PAUSING},
+    JobState.PAUSING: LEFT | {JobState.VALIDATING},
     JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),

@@ -19,7 +19,8 @@ def save_verifier(session: Session, *, project: str, name: str, spec: Spec) -> V
 
 def save_version(session: Session, verifier: Verifier, *, name: str | None, spec: Spec) -> Verifier:
     """Save the next version of a verifier; earlier ones do not change. Raises AppError 404 if it was deleted."""
-    if session.get(Verifier, (verifier.id, 1), with_for_update=True) is None:  # one writer at a time
+    first = versions_of(verifier).statement.where(Verifier.version == 1)
+    if session.scalar(first.with_for_update()) is None:  # one writer at a time
         raise not_found("verifier", verifier.id)
     newest = find_verifier(session, verifier.id, project=verifier.project_id, version=None)
     return _add(

@@ -29,6 +29,7 @@ class Method(TypedDict):
     summary: str
     source: str
     teacher: Literal["none", "hinted", "external"]
+    imitates: bool
     fades: bool
     hint: str | None
     defaults: Json

@@ -302,7 +302,18 @@ class EquivalenceObject(TypedDict):
 
 
 MethodName = Literal[
-    "rlsd", "grpo", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "grpo_opsd", "opd", "good_prefix", "sc_grpo"
+    "rlsd",
+    "grpo",
+    "rlsd_template",
+    "cepo",
+    "rlcsd",
+    "opsd",
+    "sdpo",
+    "grpo_opsd",
+    "opd",
+    "good_prefix",
+    "sc_grpo",
+    "sft",
 ]
 
 
@@ -347,10 +358,19 @@ class EstimateObject(TypedDict):
     currency: NotRequired[str | None]
 
 
+class SinceWarmStart(TypedDict):
+    """What the steps after the warm start changed, paired by question. `sentence`: the verdict, after training."""
+
+    difference: dict[str, float]
+    p_value: float
+    sentence: NotRequired[str | None]
+
+
 class EvaluationObject(TypedDict):
     """The mean score with its interval over `n` questions with `k` completions each, without the `unscored` ones of
     all `completions` (abstentions, errors, timeouts); `p_value` and `difference` are against the baseline, `seconds`
-    the duration.
+    the duration. `since_warm_start` is the difference from the evaluation after the warm start, phase `warm`; None
+    before it and without one.
     """
 
     id: str
@@ -366,6 +386,7 @@ class EvaluationObject(TypedDict):
     unscored: int
     p_value: NotRequired[float | None]
     difference: NotRequired[dict[str, float] | None]
+    since_warm_start: NotRequired[SinceWarmStart | None]
     seconds: NotRequired[float | None]
 
 
@@ -447,11 +468,15 @@ class FileObject(TypedDict):
 
 
 class Reference(TypedDict):
-    """The reference of a row. `answer` is None if only the verifier knows it; `solution` is a worked solution."""
+    """The reference of a row. `answer` is None if only the verifier knows it; `solution` is a worked solution.
+
+    `accepted`: all right answers, `answer` first, where the row has a list of which any one is right.
+    """
 
     answer: str | None
     solution: NotRequired[str | None]
     trajectory: NotRequired[str | None]
+    accepted: NotRequired[list[str]]
 
 
 class HintText(TypedDict):
@@ -594,9 +619,10 @@ class FileRow(TypedDict):
 
 
 class HeldOut(TypedDict):
-    """The mean score on held-out questions before and after training, if it was measured."""
+    """The mean score on held-out questions before training, after a warm start and after training, if measured."""
 
     before: float | None
+    warm: float | None
     after: float | None
 
 
@@ -642,12 +668,14 @@ class JobHyperparameters(TypedDict):
 
 
 class Progress(TypedDict):
-    """The progress of a job. `eta_s`: seconds to the last step at the current pace, evaluations included; None while
+    """The progress of a job. `max_steps` includes the first `warm_steps`, those of a warm start.
+    `eta_s`: seconds to the last step at the current pace, evaluations included; None while
     unknown. Times are Unix seconds.
     """
 
     step: int
     max_steps: int
+    warm_steps: int
     eta_s: float | None
     started_at: int | None
     progress_at: int | None

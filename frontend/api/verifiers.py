@@ -58,7 +58,9 @@ class Verifiers(Wire):
         path = "/v1/fine_tuning/alpha/graders/validate"
         return cast("ValidateResponse", self.call("POST", path, json={"grader": grader}))
 
-    def try_verifier(self, grader: Json, *, item: Json, answer: str | None, output_text: str) -> ScoreRecordObject:
+    def try_verifier(
+        self, grader: Json, *, item: Json, answer: str | list[str] | None, output_text: str
+    ) -> ScoreRecordObject:
         """Score one text in a worker's sandbox, by a verifier that need not be saved."""
         sample = {"item": item, "answer": answer, "output_text": output_text}
         body = {"grader": grader, "samples": [sample]}

@@ -35,6 +35,15 @@ class CachedCheck:
         return self.check["status"] in ("queued", "running")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """What a page says of a check: the title if it `failed`, a note above a `stale` result, a line while `waiting`."""
+
+    failed: str
+    stale: str
+    waiting: str = WAITING
+
+
 def cached(key: str) -> CachedCheck | None:
     """Return the latest check of this key."""
     check: CachedCheck | None = st.session_state.get(key)
@@ -81,15 +90,13 @@ def result(
     key: str,
     *,
     of: Json,
-    failed: str,
-    stale: str,
-    waiting: str = WAITING,
+    notes: Notes,
     may_request: bool | None = None,
 ) -> Json | None:
     """Return the result once there is one; until then show the progress with a cancel button, or why it failed.
 
-    `stale`: a note above a result whose request differs from `of`, as after a setting was changed. `may_request`: on a
-    page that is redrawn every two seconds anyway, whether this run may call the API; None: poll in a fragment.
+    `of`: the request as the page would make it now, which may differ from that of the result. `may_request`: on a page
+    that is redrawn every two seconds anyway, whether this run may call the API; None: poll in a fragment.
     """
     found = cached(key)
     if found is None:
@@ -99,9 +106,13 @@ def result(
         st.caption(f":material/history: Started {started_at} by you or another member of your project.")
     if found.waiting:
         if may_request is None:
-            poll(lambda: _refresh(client, key, waiting=waiting))
+            poll(lambda: _refresh(client, key, waiting=notes.waiting))
             return None
-        draw = _refresh(client, key, waiting=waiting) if may_request else _draw(client, key, found, waiting=waiting)
+        draw = (
+            _refresh(client, key, waiting=notes.waiting)
+            if may_request
+            else _draw(client, key, found, waiting=notes.waiting)
+        )
         if not draw:
             st.rerun()
         return None
@@ -110,10 +121,10 @@ def result(
         if error and error["code"] == "cancelled":
             st.caption(":material/cancel: Cancelled.")
         else:
-            st.error(error["message"] if error else "The check failed.", icon=":material/error:", title=failed)
+            st.error(error["message"] if error else "The check failed.", icon=":material/error:", title=notes.failed)
         return None
     if not _requested_with(found.check, of):
-        st.caption(f":material/history: {stale}")
+        st.caption(f":material/history: {notes.stale}")
     return found.check["result"] or {}
 
 

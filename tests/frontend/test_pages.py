@@ -1,7 +1,9 @@
 """Each page as a script: signed out, empty, with an error, filled."""
 
-import importlib
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,33 @@ from tests.processes import ROOT, free_port
 
 SCRIPT = ROOT / "frontend" / "navigation.py"
 PAGES = ("home", "datasets", "verifiers", "new_job", "jobs", "job", "compare", "models", "playground", "settings")
+IMPORT_PAGES = """
+import importlib, json, sys
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+drawn = []
+enqueue, block = DeltaGenerator._enqueue, DeltaGenerator._block
+
+def seen_enqueue(self, kind, *arguments, **options):
+    drawn.append(kind)
+    return enqueue(self, kind, *arguments, **options)
+
+def seen_block(self, *arguments, **options):
+    drawn.append("container")
+    return block(self, *arguments, **options)
+
+DeltaGenerator._enqueue, DeltaGenerator._block = seen_enqueue, seen_block
+found = {}
+for page in sys.argv[1:]:
+    module = importlib.import_module(f"frontend.app_pages.{page}.page")
+    assert callable(module.page)
+    found[page], drawn[:] = [*drawn], []
+st.write("text")
+st.container()
+print(json.dumps({**found, "what is drawn": drawn}))
+"""
+"""Import the pages named as arguments, and print what each has drawn: outside a run, Streamlit refuses no drawing."""
 IDS = {"datasets": "dataset", "verifiers": "verifier", "job": "job", "compare": "comparison", "models": "model"}
 
 
@@ -46,11 +75,25 @@ def api_address(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
     monkeypatch.setenv("RLSD_API_URL", url)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_importing_a_page_draws_nothing(page: str) -> None:
+def test_importing_a_page_draws_nothing() -> None:
     """Its parts could otherwise be tested only as a whole page, by a viewer who has signed in."""
-    module = importlib.import_module(f"frontend.app_pages.{page}.page")
-    assert callable(module.page)
+    importing = subprocess.run(
+        [sys.executable, "-c", IMPORT_PAGES, *PAGES], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert json.loads(importing.stdout) == {page: [] for page in PAGES} | {"what is drawn": ["markdown", "container"]}
+
+
+def test_a_page_is_a_function_that_draws_without_the_frame_around_it(client: Client, key: str) -> None:
+    def draw() -> None:
+        from frontend.app_pages.settings.page import page
+
+        page()
+
+    app = AppTest.from_function(draw, default_timeout=30)
+    app.session_state[state.KEY] = key
+    app.run()
+    assert not app.exception
+    assert app.title[0].value == "Settings"
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -20,7 +20,7 @@ BACKEND = (
 ENGINE = (
     *("types", "faults", "seeds", "settings", "measure", "distributed"),
     *("methods", "credit", "model", "rollouts", "evaluation", "observer", "teacher", "training"),
-    *("experiment", "step", "loop", "export", "preflight"),
+    *("experiment", "imitation", "step", "loop", "export", "preflight"),
 )
 WORKER = (
     *(f"engine.{layer}" for layer in ENGINE),

@@ -9,6 +9,7 @@ from backend.core.control import ControlSignal
 from backend.db.base import Json, utc_now
 from backend.db.files import File
 from backend.db.jobs import Job
+from backend.db.projects import DEFAULT_PROJECT
 from backend.ids import new_id
 from backend.jobs.lifecycle import JobState
 
@@ -26,6 +27,7 @@ def stored_file(session: Session, content: bytes = b"{}\n") -> File:
         mapping=None,
         row_count=1,
         report={},
+        project_id=DEFAULT_PROJECT,
     )
     session.add(file)
     session.flush()
@@ -47,6 +49,7 @@ def stored_job(session: Session, *, state: JobState = JobState.QUEUED, spec: Jso
         grader={},
         created_at=utc_now(),
         max_steps=10,
+        project_id=DEFAULT_PROJECT,
     )
     session.add(job)
     session.flush()

@@ -282,6 +282,11 @@ FOREIGN_REFERENCES = [
     ForeignReference(f"POST {UPLOAD}/complete", with_foreign(lambda _, theirs: {"part_ids": [theirs.part_id]})),
     ForeignReference(f"GET {FILE}/report", lambda _, theirs: {"params": {"against": theirs.file_id}}, status=404),
     ForeignReference(f"GET {FILE}/difference", lambda _, theirs: {"params": {"to": theirs.file_id}}, status=404),
+    ForeignReference(
+        f"POST {FILE}/versions",
+        with_foreign(lambda _, theirs: {"filters": [{"type": "solve_rate", "job": theirs.job_id, "min_rate": 0.5}]}),
+        code="job_not_found",
+    ),
     ForeignReference(f"GET {FILE}/images/{{sha256}}", status=404, foreign_ids=("sha256",)),
     *[
         ForeignReference(

@@ -14,6 +14,7 @@ from backend import checks
 from backend.db.base import Json, utc_now
 from backend.db.checks import Check
 from backend.db.engine import transaction
+from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 from backend.queue import celery_app
 from backend.settings import settings
@@ -26,7 +27,7 @@ SAMPLES = [{"output_text": "42", "item": {"answer": "42"}, "answer": "42"}]
 def queued_check(**about: str) -> str:
     with transaction() as session:
         return checks.request_check(
-            session, kind="grader_run", request={"grader": EXACT, "samples": SAMPLES}, **about
+            session, project=DEFAULT_PROJECT, kind="grader_run", request={"grader": EXACT, "samples": SAMPLES}, **about
         ).id
 
 
@@ -117,17 +118,21 @@ def test_checks_are_known_again_by_what_was_sent_for_them(api: Api) -> None:
 
 @pytest.mark.slow
 def test_a_killed_check_reports_it(api: Api, check_worker: int) -> None:
-    checks.wait_for_check(queued_check(), timeout_s=60)  # the worker is up, and attacks its sandbox no more
+    checks.wait_for_check(
+        queued_check(), project=DEFAULT_PROJECT, timeout_s=60
+    )  # the worker is up, and attacks its sandbox no more
     source = "def grade(item, output_text):\n    while True: pass\n"
     grader = {"type": "python", "name": "slow", "source": source}
     with transaction() as session:
-        check = checks.request_check(session, kind="grader_run", request={"grader": grader, "samples": SAMPLES * 20}).id
+        check = checks.request_check(
+            session, project=DEFAULT_PROJECT, kind="grader_run", request={"grader": grader, "samples": SAMPLES * 20}
+        ).id
     wait_for(
         lambda: answered(api.http.get(f"/v1/checks/{check}"))["status"] == "running", timeout_s=30, what="its start"
     )
     os.kill(check_process(check_worker), signal.SIGKILL)
     with pytest.raises(AppError, match="was killed"):
-        checks.wait_for_check(check, timeout_s=30)
+        checks.wait_for_check(check, project=DEFAULT_PROJECT, timeout_s=30)
 
 
 def check_process(worker: int) -> int:

@@ -13,6 +13,7 @@ from backend.db.base import utc_now
 from backend.db.checks import CheckStatus
 from backend.db.engine import transaction
 from backend.db.jobs import Job
+from backend.db.projects import DEFAULT_PROJECT
 from backend.db.training import Step
 from backend.settings import settings
 from tests.service.conftest import Api, answered, create_job, job_body, refused
@@ -103,7 +104,7 @@ def record_preflight(body: dict[str, Any], *, of_file: str, step_s: float) -> st
     steps = [METRICS | {"step_s": step_s, "rollout_tokens": tokens, "peak_memory_bytes": held} for held in (1e9, 2e9)]
     request = {"model": body["model"], "settings": spec.model_dump(mode="json", by_alias=True)}
     with transaction(project="proj-default") as session:
-        check = request_check(session, kind="preflight", request=request, file_id=of_file)
+        check = request_check(session, project=DEFAULT_PROJECT, kind="preflight", request=request, file_id=of_file)
         check.status, check.result = CheckStatus.DONE, {"time": {"rehearsed": steps, "device_name": "cpu"}}
         return check.id
 

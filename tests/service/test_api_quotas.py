@@ -118,7 +118,7 @@ def test_a_pause_uses_no_device_hours(api: Api) -> None:
     with lease.held() as held:
         held.pause()
     with transaction(project=DEFAULT_PROJECT) as session:
-        control.resume(session, job_id)
+        control.resume(session, session.get_one(Job, job_id))
     claim_job(job_id)
     shift_times_back(job_id, held_since=2)
     assert hours_used() == pytest.approx(3, abs=0.01)
@@ -126,7 +126,7 @@ def test_a_pause_uses_no_device_hours(api: Api) -> None:
     assert hours_used() == pytest.approx(2, abs=0.01)
     with transaction() as session:
         assert control.sweep(session) == 1
-        control.cancel(session, job_id)
+        control.cancel(session, session.get_one(Job, job_id))
     assert hours_used() == pytest.approx(2, abs=0.01)
 
 

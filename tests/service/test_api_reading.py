@@ -22,6 +22,7 @@ from backend.datasets.reading.store import store_bytes
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.files import File, FileStatus
+from backend.db.projects import DEFAULT_PROJECT
 from backend.settings import settings
 from tests.backend.datasets.formats.workbooks import workbook
 from tests.processes import free_port, serving
@@ -259,7 +260,7 @@ def test_what_could_not_be_read_is_deleted_after_a_day(api: Api) -> None:
     ids = []
     for status, age in ((FileStatus.ERROR, 25), (FileStatus.ERROR, 23), (FileStatus.PROCESSED, 1000)):
         with transaction() as session:
-            file = store_bytes(session, io.BytesIO(b"one"), filename="a", mapping=None)
+            file = store_bytes(session, io.BytesIO(b"one"), project=DEFAULT_PROJECT, filename="a", mapping=None)
             file.status, file.created_at = status, utc_now() - timedelta(hours=age)
             ids.append(file.id)
     with transaction() as session:

@@ -13,11 +13,15 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from backend.app import app
+from backend.datasets.versions.filters import SolveRate
+from backend.datasets.versions.selection import left_out
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
 from backend.db.engine import transaction
+from backend.db.files import File
 from backend.db.keys import Role, create_key
 from backend.db.projects import Project, _filter_by_project
+from backend.errors import AppError
 from backend.settings import settings
 from tests.service.belongings import ROW, ProjectResources
 from tests.service.conftest import PLAIN, Api, answered, refused
@@ -174,6 +178,16 @@ def test_the_border_in_each_query_holds_without_the_filter_of_sessions(callers: 
             assert response.status_code == case.elsewhere, route
     for path, object_id in listed(theirs).items():
         assert object_id not in ids_of(callers.stranger, path), path
+
+
+@pytest.mark.usefixtures("no_filter_of_sessions")
+def test_the_border_holds_for_a_version_which_a_process_of_its_own_creates(callers: Callers) -> None:
+    theirs, own = ProjectResources(callers.admin), ProjectResources(callers.stranger, project=OTHER_PROJECT)
+    unsolved = SolveRate(type="solve_rate", job=theirs.job_id, never_solved=True)
+    with transaction() as session:
+        assert left_out(session, session.get_one(File, theirs.file_id), [unsolved], edited=()) == [set()]
+        with pytest.raises(AppError, match="No such job"):
+            left_out(session, session.get_one(File, own.file_id), [unsolved], edited=())
 
 
 def test_administrators_are_the_admins_of_the_first_project_alone(callers: Callers) -> None:

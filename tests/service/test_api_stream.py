@@ -7,22 +7,27 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import event, text, update
+from sqlalchemy.exc import OperationalError
 
 from backend.api.jobs.stream import feeds
 from backend.api.jobs.stream.messages import BATCH
 from backend.db.base import utc_now
 from backend.db.engine import engine, transaction
-from backend.db.jobs import Job
+from backend.db.jobs import Job, JobEvent
 from backend.db.keys import create_key
 from backend.db.training import Step
+from backend.ids import new_id
 from backend.jobs import events
+from backend.jobs.lease import claim
+from backend.jobs.lifecycle import JobState
 from tests.service.conftest import Api, answered, refused
-from tests.service.test_api_runs import Watcher, take_steps
+from tests.service.test_api_runs import Watcher, parsed, take_steps
 
 WATCHERS = 60
 
@@ -188,6 +193,73 @@ def test_steps_repeated_after_a_lost_worker_are_sent_again_to_all(api: Api, job_
         assert step_numbers.count(3) == (2 if watcher is first else 1)
 
 
+def test_a_reader_resumes_after_any_message_though_clocks_differ(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    now = utc_now()
+    with transaction() as session:
+        for earlier_s in (0, 60, 30):
+            at = now - timedelta(seconds=earlier_s)
+            session.add(
+                JobEvent(id=new_id("ftevent"), job_id=job_id, created_at=at, level="info", code="c", message="m")
+            )
+            session.flush()
+        for step, earlier_s in enumerate((10, 70, 20), 1):
+            session.add(Step(job_id=job_id, step=step, created_at=now - timedelta(seconds=earlier_s), metrics={}))
+        session.execute(update(Job).where(Job.id == job_id).values(step=3))
+    answered(api.http.post(f"{path}/cancel"))
+
+    def news(last_event_id: str | None) -> list[dict[str, Any]]:
+        messages = Watcher(api, path, last_event_id=last_event_id).wait("end")
+        return [message for message in messages if message["event"] not in ("state", "end")]
+
+    whole = news(None)
+    assert [message["data"]["step"] for message in whole if message["event"] == "metrics"] == [1, 2, 3]
+    assert len([message for message in whole if message["event"] == "event"]) == 5
+    for number, message in enumerate(whole, 1):
+        assert news(message["id"]) == whole[number:]
+
+
+def test_steps_repeated_without_a_checkpoint_are_sent_again_to_who_comes_back_late(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    take_steps(job_id, last=4)
+    first = Watcher(api, path)
+    read = first.wait("metrics", 4)[-1]["id"]
+    with transaction() as session:
+        lease = claim(session, job_id, owner="worker-2", lease_s=60)
+    assert lease is not None
+    with lease.held() as held:
+        assert held.begin() is None
+    take_steps(job_id, last=5)
+    late = Watcher(api, path, last_event_id=read)
+    messages = late.wait("metrics", 5)
+    assert [message["data"]["step"] for message in messages if message["event"] == "metrics"] == [1, 2, 3, 4, 5]
+    told = [message["data"]["message"] for message in messages if message["event"] == "event"]
+    assert told == ["Training has started.", "Starting again from step 1."]
+    with lease.held() as held:
+        held.end(JobState.CANCELLED)
+    for watcher in (first, late):
+        watcher.wait("end")
+
+
+@pytest.mark.parametrize("error", [ValueError("unexpected"), OperationalError("", None, Exception())])
+def test_no_error_ends_the_work_that_all_streams_depend_on(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "RECONNECT_S", 0.0)
+    errors, done = [error, error], asyncio.Event()
+
+    async def work() -> None:
+        if errors:
+            raise errors.pop()
+        done.set()
+        await asyncio.sleep(60)
+
+    async def run() -> None:
+        repeating = asyncio.create_task(feeds._repeat(work))
+        await asyncio.wait_for(done.wait(), 10)
+        repeating.cancel()
+
+    asyncio.run(run())
+
+
 def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:
     path = f"/v1/fine_tuning/jobs/{job_id}/stream"
     for _ in range(3):
@@ -202,6 +274,34 @@ def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:
             take_steps(job_id, first=step, last=step)
             time.sleep(0.3)
         statements_sent = [statement for statement in recorded if "FROM job_events" in statement]
+
+
+def test_a_client_gets_on_after_a_failed_read_though_the_job_idles(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    idle = Watcher(api, path)
+    take_steps(job_id, last=1)
+    idle.wait("metrics")
+    time.sleep(0.5)  # it may still be woken by the step that it has read already
+    position = {"last-event-id": "0-0-1-0"}  # at which it has not read
+    with renamed("job_events"), api.http.stream("GET", f"{path}/stream", headers=position) as response:
+        assert response.status_code == 200
+        assert [*parsed(response)] == []
+    assert idle.thread.is_alive()
+    Watcher(api, path, last_event_id=position["last-event-id"]).wait("state")
+    answered(api.http.post(f"{path}/cancel"))
+    idle.wait("end")
+
+
+@contextmanager
+def renamed(table: str) -> Iterator[None]:
+    """Give the table another name, so that queries of it fail."""
+    with transaction() as session:
+        session.execute(text(f"ALTER TABLE {table} RENAME TO renamed"))
+    try:
+        yield
+    finally:
+        with transaction() as session:
+            session.execute(text(f"ALTER TABLE renamed RENAME TO {table}"))
 
 
 def test_a_job_that_is_followed_in_its_project_is_unknown_in_another(api: Api, job_id: str) -> None:

@@ -36,7 +36,7 @@ def test_a_failing_check_pauses_the_job_until_someone_overrides_it(train_worker:
     assert job.checks is not None
     assert job.checks["overridden_at"] is None
     with transaction(project=DEFAULT_PROJECT) as session:
-        control.resume(session, job_id)
+        control.resume(session, session.get_one(Job, job_id))
     job = ended(job_id)
     assert (job.state, job.step) == (JobState.SUCCEEDED, 4), train_worker.read_text()
     assert job.checks["self_check"]["verdict"] == "fail"
@@ -77,16 +77,16 @@ def test_a_job_that_goes_on_from_a_checkpoint_is_past_its_checks(train_worker: P
     job_id = new_job(max_steps=100_000, checkpoint_interval=1, self_check_rows=0)
     wait_for(lambda: job_now(job_id).step >= 2, timeout_s=60, what="two steps")
     with transaction() as session:
-        control.pause(session, job_id)
+        control.pause(session, session.get_one(Job, job_id))
     stood = ended(job_id).step
     with transaction(project=DEFAULT_PROJECT) as session:
         job = session.get_one(Job, job_id)
         job.spec = job.spec | {"self_check_rows": 8, "on_failed_check": "pause"}
         job.grader = CONSTANT
-        control.resume(session, job_id)
+        control.resume(session, session.get_one(Job, job_id))
     wait_for(lambda: job_now(job_id).step > stood, timeout_s=60, what="a step after the pause")
     with transaction() as session:
-        control.cancel(session, job_id)
+        control.cancel(session, session.get_one(Job, job_id))
     ended(job_id)
     assert job_now(job_id).checks is None
 

@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import func, select, update
 
 from backend.core.control import ControlSignal
+from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
 from backend.db.projects import DEFAULT_PROJECT
+from backend.db.training import Step
 from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.lease import Lease, LeaseLostError, claim
@@ -92,10 +94,26 @@ def test_a_renewal_reads_what_is_wanted() -> None:
     with transaction() as session:
         assert lease.renew(session, lease_s=60) is ControlSignal.RUN
     with transaction() as session:
-        control.pause(session, job_id)
+        control.pause(session, session.get_one(Job, job_id))
     with transaction() as session:
         assert lease.renew(session, lease_s=60) is ControlSignal.PAUSE
     assert state_of(job_id) == JobState.PAUSING
+
+
+@pytest.mark.parametrize("pausing", [False, True])
+def test_a_job_begins_once_in_a_claim(pausing: bool) -> None:
+    job_id = new_job()
+    lease = claim_job(job_id)
+    with lease.held() as held:
+        held.begin()
+        held.session.add(Step(job_id=job_id, step=1, created_at=utc_now(), metrics={}))
+    if pausing:
+        with transaction() as session:
+            control.pause(session, session.get_one(Job, job_id))
+    with pytest.raises(AssertionError), lease.held() as held:
+        held.begin()
+    with transaction() as session:
+        assert session.get(Step, (job_id, 1)) is not None
 
 
 def test_the_sweep_puts_a_lost_job_back_and_nudges_for_it() -> None:
@@ -142,7 +160,7 @@ def test_a_signal_to_a_worker_that_died_is_obeyed_by_the_sweep(signal: ControlSi
     job_id = new_job()
     claim_job(job_id)
     with transaction() as session:
-        (control.cancel if signal is ControlSignal.CANCEL else control.pause)(session, job_id)
+        (control.cancel if signal is ControlSignal.CANCEL else control.pause)(session, session.get_one(Job, job_id))
     expire_lease(job_id)
     with transaction() as session:
         control.sweep(session)
@@ -155,9 +173,9 @@ def test_a_cancel_that_comes_while_the_job_is_being_paused_wins() -> None:
     with lease.held() as held:
         held.begin()
     with transaction() as session:
-        control.pause(session, job_id)
+        control.pause(session, session.get_one(Job, job_id))
     with transaction() as session:
-        control.cancel(session, job_id)
+        control.cancel(session, session.get_one(Job, job_id))
     with lease.held() as held:
         held.pause()
     assert state_of(job_id) == JobState.CANCELLED
@@ -189,10 +207,10 @@ def test_a_job_that_keeps_killing_its_trainer_is_given_up() -> None:
 def test_a_queued_job_is_cancelled_or_paused_at_once_and_a_paused_one_goes_on() -> None:
     cancelled, paused = new_job(), new_job()
     with transaction() as session:
-        assert control.cancel(session, cancelled).state == JobState.CANCELLED
-        assert control.pause(session, paused).state == JobState.PAUSED
+        assert control.cancel(session, session.get_one(Job, cancelled)).state == JobState.CANCELLED
+        assert control.pause(session, session.get_one(Job, paused)).state == JobState.PAUSED
     with transaction(project=DEFAULT_PROJECT) as session:
-        assert control.resume(session, paused).state == JobState.QUEUED
+        assert control.resume(session, session.get_one(Job, paused)).state == JobState.QUEUED
     assert queue_length(TRAIN_QUEUE) == 1
 
 
@@ -200,7 +218,7 @@ def test_a_queued_job_is_cancelled_or_paused_at_once_and_a_paused_one_goes_on() 
 def test_an_ended_job_takes_no_signals(act: object) -> None:
     job_id = new_job(state=JobState.SUCCEEDED)
     with transaction() as session, pytest.raises(AppError) as refusal:
-        act(session, job_id)  # type: ignore[operator]
+        act(session, session.get_one(Job, job_id))  # type: ignore[operator]
     assert refusal.value.status == 409
 
 

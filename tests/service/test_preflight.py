@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from backend import blobs
 from backend.db.engine import transaction
+from backend.db.jobs import Job
 from backend.db.projects import DEFAULT_PROJECT
 from backend.db.training import Checkpoint
 from backend.jobs import control
@@ -225,7 +226,7 @@ def test_a_job_that_nothing_can_be_learned_from_waits_before_its_first_step_unti
     assert paused.error["code"] == "check_failed"
     assert "nothing to learn" in paused.error["message"]
     with transaction(project=DEFAULT_PROJECT) as session:
-        control.resume(session, job_id)
+        control.resume(session, session.get_one(Job, job_id))
     insisted = ended(job_id)
     assert insisted.state == JobState.SUCCEEDED, train_worker.read_text()
     assert insisted.checks is not None

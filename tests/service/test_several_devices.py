@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from backend.db.engine import transaction
-from backend.db.jobs import JobEvent
+from backend.db.jobs import Job, JobEvent
 from backend.db.projects import DEFAULT_PROJECT
 from backend.db.training import Rollout, Step
 from backend.jobs import control
@@ -63,12 +63,12 @@ def test_it_pauses_goes_on_and_survives_the_death_of_one_of_its_trainers(train_w
     job_id = new_job(max_steps=100_000)
     wait_for(lambda: job_now(job_id).step >= 3, timeout_s=90, what="three steps")
     with transaction() as session:
-        control.pause(session, job_id)
+        control.pause(session, session.get_one(Job, job_id))
     paused = ended(job_id)
     assert paused.state == JobState.PAUSED, train_worker.read_text()
     wait_for(lambda: not processes_of(job_id), timeout_s=10, what="the end of both trainers")
     with transaction(project=DEFAULT_PROJECT) as session:
-        control.resume(session, job_id)
+        control.resume(session, session.get_one(Job, job_id))
     wait_for(lambda: job_now(job_id).step > paused.step, timeout_s=90, what="a step after the pause")
 
     first = processes_of(job_id)
@@ -78,7 +78,7 @@ def test_it_pauses_goes_on_and_survives_the_death_of_one_of_its_trainers(train_w
     wait_for(lambda: job_now(job_id).step > at + 1, timeout_s=90, what="steps after the loss")
     assert codes(job_id).count("trainer.lost") == 1
     with transaction() as session:
-        control.cancel(session, job_id)
+        control.cancel(session, session.get_one(Job, job_id))
     assert ended(job_id).state == JobState.CANCELLED
 
 

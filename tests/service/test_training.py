@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 
 from backend import blobs
 from backend.db.engine import transaction
-from backend.db.jobs import JobEvent
+from backend.db.jobs import Job, JobEvent
 from backend.db.projects import DEFAULT_PROJECT
 from backend.db.training import Checkpoint, Evaluation, Rollout, Step
 from backend.jobs import control
@@ -128,7 +128,7 @@ def test_a_cancelled_job_stops_within_one_step(train_worker: Path) -> None:
     job_id = new_job(max_steps=100_000)
     wait_for(lambda: job_now(job_id).step >= 3, timeout_s=60, what="three steps")
     with transaction() as session:
-        at = control.cancel(session, job_id).step
+        at = control.cancel(session, session.get_one(Job, job_id)).step
     job = ended(job_id)
     assert job.state == JobState.CANCELLED
     assert job.step <= at + 1
@@ -138,11 +138,11 @@ def test_a_paused_job_goes_on_where_it_stood(train_worker: Path) -> None:
     job_id = new_job(max_steps=100_000)
     wait_for(lambda: job_now(job_id).step >= 3, timeout_s=60, what="three steps")
     with transaction() as session:
-        control.pause(session, job_id)
+        control.pause(session, session.get_one(Job, job_id))
     paused = ended(job_id)
     assert paused.state == JobState.PAUSED
     with transaction(project=DEFAULT_PROJECT) as session:
-        control.resume(session, job_id)
+        control.resume(session, session.get_one(Job, job_id))
     wait_for(lambda: job_now(job_id).step > paused.step, timeout_s=60, what="a step after the pause")
     with transaction() as session:
         first_new = session.scalar(
@@ -150,7 +150,7 @@ def test_a_paused_job_goes_on_where_it_stood(train_worker: Path) -> None:
         )
     assert first_new == paused.step + 1
     with transaction() as session:
-        control.cancel(session, job_id)
+        control.cancel(session, session.get_one(Job, job_id))
     ended(job_id)
 
 
@@ -183,9 +183,9 @@ def test_a_job_without_signal_pauses_with_a_reason_and_waits_as_long_again_when_
         assert job.error["param"].endswith("x_rlsd.max_dead_steps")
         assert codes(job_id)[-2:] == ["no_signal", "job.paused"]
         with transaction(project=DEFAULT_PROJECT) as session:
-            assert control.resume(session, job_id).error is None
+            assert control.resume(session, session.get_one(Job, job_id)).error is None
     with transaction() as session:
-        control.cancel(session, job_id)
+        control.cancel(session, session.get_one(Job, job_id))
     ended(job_id)
 
 

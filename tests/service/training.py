@@ -17,6 +17,7 @@ from backend.datasets.reading.store import store_dataset
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
+from backend.db.projects import DEFAULT_PROJECT
 from backend.ids import new_id
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState
@@ -110,7 +111,9 @@ def queued_job(
             **settings,
         }
     )
-    file = store_dataset(session, io.BytesIO(data or dataset(rows)), filename="rows.jsonl", mapping=None)
+    file = store_dataset(
+        session, io.BytesIO(data or dataset(rows)), project=DEFAULT_PROJECT, filename="rows.jsonl", mapping=None
+    )
     job = Job(
         id=new_id("ftjob"),
         state=JobState.QUEUED,
@@ -125,6 +128,7 @@ def queued_job(
         grader=grader or VERIFIER,
         created_at=utc_now(),
         max_steps=spec.max_steps,
+        project_id=DEFAULT_PROJECT,
     )
     session.add(job)
     session.flush()

@@ -15,6 +15,7 @@ from backend.datasets.rows.rows import load_rows
 from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.errors import AppError
+from backend.jobs.components import component_weights
 from backend.jobs.notices import Notice, prompt_notices
 from backend.jobs.resolve import X_RLSD
 from backend.verifiers.specs import Spec, parse_spec
@@ -83,7 +84,14 @@ def preflight_with_trial_steps(
         use_threads(processes=1)
         policy = load(job.model, settings=settings)
         reward = sandboxed_reward(sandbox, job.grader)
-        experiment = Experiment(settings=settings, policy=policy, tasks=job.tasks, held_out=(), reward=reward)
+        experiment = Experiment(
+            settings=settings,
+            policy=policy,
+            tasks=job.tasks,
+            held_out=(),
+            reward=reward,
+            component_weights=component_weights(job.spec, job.grader),
+        )
         found = probe(experiment, rows=rows, samples=samples, progress=progress)
         compared = None
         if others is not None:

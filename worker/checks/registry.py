@@ -24,11 +24,15 @@ def sandbox() -> Sandbox:
 def run_grader(request: Json, _progress: Progress) -> Json:
     """Grade samples: `{grader, samples: [{output_text, item, answer}]}` -> `{records: [score record]}`."""
     samples = [
-        Sample(output_text=sample["output_text"], item=sample["item"], answer=sample.get("answer"))
+        Sample(output_text=sample["output_text"], item=sample["item"], answer=_right(sample.get("answer")))
         for sample in request["samples"]
     ]
     records = sandbox().grade(parse_spec(request["grader"]), samples)
     return {"records": [record.to_json() for record in records]}
+
+
+def _right(answer: str | list[str] | None) -> str | tuple[str, ...] | None:
+    return tuple(answer) if isinstance(answer, list) else answer
 
 
 def self_check(request: Json, progress: Progress) -> Json:

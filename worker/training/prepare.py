@@ -162,7 +162,7 @@ def sandboxed_reward(sandbox: Sandbox, verifier: Spec) -> Reward:
         return sandbox.grade(
             verifier,
             [
-                Sample(output_text=c.text, item=c.task.item, answer=c.task.answer, messages=c.task.messages)
+                Sample(output_text=c.text, item=c.task.item, answer=c.task.right, messages=c.task.messages)
                 for c in completions
             ],
         )
@@ -175,6 +175,7 @@ def _task(row: NormalRow, verifier: Spec | None, *, spec: RlsdSettings) -> Task:
         row=row.number,
         messages=tuple(row.messages),
         answer=row.reference.answer,
+        accepted=row.reference.accepted,
         solution=row.reference.solution,
         trajectory=row.reference.trajectory,
         privileged=row.privileged,

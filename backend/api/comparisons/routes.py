@@ -139,7 +139,7 @@ def get_comparison(comparison_id: ObjectId, caller: ComparisonsRead, session: Da
 def cancel_comparison(comparison_id: ObjectId, caller: ComparisonsWrite, session: Database) -> ComparisonObject:
     """Cancel every job of a comparison that has not ended."""
     comparison = get_or_404(session, Comparison, comparison_id, project=caller.project)
-    cancel(session, comparison.id)
+    cancel(session, comparison)
     return _comparison_object(session, comparison)
 
 
@@ -170,7 +170,7 @@ def result_object(analysis: Analysis) -> ComparisonResult:
 
 
 def _comparison_object(session: Session, comparison: Comparison) -> ComparisonObject:
-    compared = compared_jobs(session, comparison.id)
+    compared = compared_jobs(session, comparison)
     return ComparisonObject(
         id=comparison.id,
         name=comparison.name,

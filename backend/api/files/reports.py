@@ -130,7 +130,14 @@ def measure_tokens(file_id: ObjectId, request: TokensRequest, caller: DatasetsWr
     processed_file(session, file_id, project=caller.project)
     arguments = {"file_id": file_id, **request.model_dump()}
     return check_object(
-        request_check(session, kind=KIND, request=arguments, body=request_json(request), file_id=file_id)
+        request_check(
+            session,
+            project=caller.project,
+            kind=KIND,
+            request=arguments,
+            body=request_json(request),
+            file_id=file_id,
+        )
     )
 
 

@@ -18,7 +18,8 @@ from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, Sea
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.datasets.reading.background import read_in_background, read_now
 from backend.datasets.reading.store import OnBadRows, delete_file, exported_lines, processed_file, store_bytes
-from backend.datasets.rows.rows import HintText, NormalRow, Reference
+from backend.datasets.rows.references import Reference
+from backend.datasets.rows.rows import HintText, NormalRow
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileStatus, files_of, has_image, rows_of
@@ -110,7 +111,9 @@ def create_file(
     with transaction(project=caller.project) as session:
         require_storage(session, project=caller.project, additional_bytes=upload.size_bytes)
     with transaction(project=caller.project) as session:
-        file = store_bytes(session, upload.content, filename=upload.filename, mapping=upload.mapping)
+        file = store_bytes(
+            session, upload.content, project=caller.project, filename=upload.filename, mapping=upload.mapping
+        )
         require_storage(session, project=caller.project)  # again: other uploads may have finished meanwhile
         write_audit_entry(session, request, caller)
     read_as_preferred(file, prefer, response, on_bad_rows=upload.on_bad_rows)

@@ -138,8 +138,7 @@ def create_upload(body: UploadRequest, caller: DatasetsWrite, session: Database)
     require_purpose(body.purpose)
     require_size(body.bytes, param="bytes")
     require_storage(session, project=caller.project, additional_bytes=body.bytes)
-    upload = uploads.begin(
-        session,
+    announced = uploads.AnnouncedFile(
         filename=clean_name(body.filename),
         purpose=body.purpose,
         mime_type=body.mime_type,
@@ -147,7 +146,7 @@ def create_upload(body: UploadRequest, caller: DatasetsWrite, session: Database)
         mapping=body.mapping,
         on_bad_rows=body.on_bad_rows,
     )
-    return upload_object(upload, file=None)
+    return upload_object(uploads.begin(session, announced, project=caller.project), file=None)
 
 
 @router.get("/{upload_id}")
@@ -193,11 +192,11 @@ def complete_upload(
     try:
         read_as_preferred(file, prefer, response, on_bad_rows=OnBadRows(upload.on_bad_rows))
     except AppError:
-        with transaction() as session:
-            uploads.reopen(session, upload_id)
+        with transaction(project=caller.project) as session:
+            uploads.reopen(session, upload)
         raise
     with transaction(project=caller.project) as session:
-        uploads.forget_parts(session, upload_id)
+        uploads.forget_parts(session, upload)
         return upload_object(upload, file=get_or_404(session, File, file.id, project=caller.project))
 
 

@@ -56,7 +56,7 @@ def write_audit_entry(session: Session, request: Request, caller: Caller, *, pro
     """Record who did what to which objects, in the same transaction, in the log of `project` or the caller's own."""
     session.flush()
     objects = [*request.path_params.values(), *session.info.get("touched", ())]
-    audit_action(request, caller).record(session, objects=map(str, objects), project=project)
+    audit_action(request, caller).record(session, objects=map(str, objects), project=project or caller.project)
 
 
 def audit_action(request: Request, caller: Caller) -> AuditAction:

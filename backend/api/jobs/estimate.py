@@ -65,7 +65,9 @@ def estimate_job(body: JobRequest, caller: JobsWrite, session: Database) -> Esti
     """
     checked = checked_job(session, body, project=caller.project, models=base_models())
     known = known_steps(session, checked.settings, model=body.model, training=checked.training)
-    estimated = estimate(checked.settings, known=known.steps, held_out_rows=checked.held_out_rows)
+    estimated = estimate(
+        checked.settings, known=known.steps, held_out_rows=checked.held_out_rows, warm_steps=checked.warm_steps
+    )
     return _estimate_object(estimated, checked, known=known)
 
 
@@ -75,7 +77,7 @@ def _estimate_object(found: Estimate | None, checked: CheckedJob, *, known: Know
         method=spec.method,
         hint=spec.hint if METHODS[spec.method].teacher == "hinted" else None,
         notices=[notice.message for notice in checked.notices],
-        max_steps=spec.max_steps,
+        max_steps=checked.warm_steps + spec.max_steps,
         jobs=0,
         steps=0,
     )

@@ -108,19 +108,19 @@ class DeletedExport(BaseModel):
 def create_export(body: ExportRequest, job: JobOfPath, _: JobsWrite, session: Database) -> ExportObject:
     """Create an export, or return the existing one for the same request. To retry, delete it first."""
     export = request_export(session, job, format=body.format, dtype=body.dtype, checkpoint_id=body.checkpoint)
-    return _export_object(session, export)
+    return _export_object(session, job, export)
 
 
 @router.get("")
 def list_exports(job: JobOfPath, _: JobsRead, session: Database) -> Page[ExportObject]:
     """List all exports of the job, newest first."""
-    return page([_export_object(session, export) for export in exports_of(session, job)])
+    return page([_export_object(session, job, export) for export in exports_of(session, job)])
 
 
 @router.get("/{export_id}")
 def get_export(job: JobOfPath, export_id: ObjectId, _: JobsRead, session: Database) -> ExportObject:
     """Return an export."""
-    return _export_object(session, _export_of(session, job, export_id))
+    return _export_object(session, job, _export_of(session, job, export_id))
 
 
 @router.get(
@@ -134,7 +134,7 @@ def get_export_content(
     """Download the ZIP, with its SHA-256 as ETag. 404 until the export has succeeded."""
     export = _export_of(session, job, export_id)
     if export.sha256 is None:
-        status = _export_object(session, export).status
+        status = _export_object(session, job, export).status
         raise AppError(f"Export '{export_id}' is {status}: it has nothing to download.", status=404, code="not_ready")
     return download(
         request,
@@ -148,7 +148,7 @@ def get_export_content(
 @router.delete("/{export_id}")
 def remove_export(job: JobOfPath, export_id: ObjectId, _: JobsWrite, session: Database) -> DeletedExport:
     """Delete an export, even while it is being created."""
-    delete_export(session, _export_of(session, job, export_id))
+    delete_export(session, job, _export_of(session, job, export_id))
     return DeletedExport(id=export_id, deleted=True)
 
 
@@ -159,8 +159,8 @@ def _export_of(session: Session, job: Job, export_id: str) -> Export:
     return export
 
 
-def _export_object(session: Session, export: Export) -> ExportObject:
-    check = check_of(session, export)
+def _export_object(session: Session, job: Job, export: Export) -> ExportObject:
+    check = check_of(session, job, export)
     status, comparison, error = _outcome(check, offered=export.sha256 is not None)
     return ExportObject(
         id=export.id,

@@ -75,7 +75,14 @@ def preflight(body: PreflightRequest, caller: JobsWrite, session: Database) -> C
         models=base_models(),
     )
     return check_object(
-        request_check(session, kind=PREFLIGHT, request=request, body=request_json(body), file_id=body.training_file)
+        request_check(
+            session,
+            project=caller.project,
+            kind=PREFLIGHT,
+            request=request,
+            body=request_json(body),
+            file_id=body.training_file,
+        )
     )
 
 
@@ -98,10 +105,15 @@ def teacher_preview(body: TeacherPreviewRequest, caller: JobsWrite) -> CheckObje
             models=base_models(),
         )
         check_id = request_check(
-            session, kind=TEACHER_PREVIEW, request=request, body=request_json(body), file_id=body.training_file
+            session,
+            project=caller.project,
+            kind=TEACHER_PREVIEW,
+            request=request,
+            body=request_json(body),
+            file_id=body.training_file,
         ).id
     try:
-        wait_for_check(check_id, timeout_s=settings().check_timeout_s)
+        wait_for_check(check_id, project=caller.project, timeout_s=settings().check_timeout_s)
     except AppError as error:
         if error.code != "no_worker":
             raise

@@ -66,4 +66,8 @@ def rescore_job(body: RescoreRequest, job: JobOfPath, _: JobsWrite, session: Dat
         "job_id": job.id,
         "notices": [asdict(notice) for notice in notices],
     }
-    return check_object(request_check(session, kind=KIND, request=request, body=request_json(body), job_id=job.id))
+    return check_object(
+        request_check(
+            session, project=job.project_id, kind=KIND, request=request, body=request_json(body), job_id=job.id
+        )
+    )

@@ -122,26 +122,26 @@ def get_job(job: JobOfPath, _: JobsRead, session: Database) -> JobObject:
 @router.delete("/{job_id}")
 def remove_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobDeleted:
     """Delete a job with all its data and its adapter. 409 if it has not ended, or is a run of a comparison."""
-    delete_job(session, job.id)
+    delete_job(session, job)
     return JobDeleted(id=job.id)
 
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobObject:
     """Cancel a job, at the next step if a worker is running it."""
-    return job_object(session, control.cancel(session, job.id))
+    return job_object(session, control.cancel(session, job))
 
 
 @router.post("/{job_id}/pause")
 def pause_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobObject:
     """Pause a job at the next step, with a checkpoint."""
-    return job_object(session, control.pause(session, job.id))
+    return job_object(session, control.pause(session, job))
 
 
 @router.post("/{job_id}/resume")
 def resume_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobObject:
     """Resume a job from its last checkpoint."""
-    return job_object(session, control.resume(session, job.id))
+    return job_object(session, control.resume(session, job))
 
 
 @router.get("/{job_id}/events")

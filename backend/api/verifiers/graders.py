@@ -14,7 +14,7 @@ from backend.api.http.dependencies import Database
 from backend.api.http.operations import stores_nothing
 from backend.api.http.rights import VerifiersWrite
 from backend.checks import request_check, wait_for_check
-from backend.datasets.rows.rows import answer_of
+from backend.datasets.rows.references import right_answer_of
 from backend.db.engine import transaction
 from backend.settings import settings
 from backend.verifiers.reading import remarks
@@ -134,7 +134,7 @@ def run_grader(body: RunRequest, caller: VerifiersWrite) -> RunResponse:
     """Score a text with a grader that need not be saved."""
     with transaction(project=caller.project) as session:
         spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
-    sample = Sample(output_text=body.model_sample, item=body.item, answer=answer_of(body.item))
+    sample = Sample(output_text=body.model_sample, item=body.item, answer=right_answer_of(body.item))
     record = grade(spec, [sample], project=caller.project)[0]
     return RunResponse(
         reward=record.score or 0.0,
@@ -158,8 +158,8 @@ def grade(spec: Spec, samples: Sequence[Sample], *, project: str) -> list[ScoreR
         "samples": [{"output_text": s.output_text, "item": s.item, "answer": s.answer} for s in samples],
     }
     with transaction(project=project) as session:
-        check_id = request_check(session, kind="grader_run", request=request).id
-    result = wait_for_check(check_id, timeout_s=settings().check_timeout_s)
+        check_id = request_check(session, project=project, kind="grader_run", request=request).id
+    result = wait_for_check(check_id, project=project, timeout_s=settings().check_timeout_s)
     return [ScoreRecord.from_json(record) for record in result["records"]]
 
 

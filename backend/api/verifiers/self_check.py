@@ -43,5 +43,12 @@ def check_verifier(body: SelfCheckRequest, caller: VerifiersWrite, session: Data
         "notices": [asdict(notice) for notice in notices],
     }
     return check_object(
-        request_check(session, kind="self_check", request=request, body=request_json(body), file_id=file.id)
+        request_check(
+            session,
+            project=caller.project,
+            kind="self_check",
+            request=request,
+            body=request_json(body),
+            file_id=file.id,
+        )
     )

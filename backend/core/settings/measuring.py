@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from backend.core.settings.about import About, Strict, When
-from backend.core.settings.choices import BudgetUnit
+from backend.core.settings.choices import BudgetUnit, RowSampling, listed
 
 MAX_INSTRUCTION = 4000
 MAX_EXAMPLES = 8
@@ -39,6 +39,20 @@ class Asking(Strict):
 class Sampling(Strict):
     """Prompts and completions."""
 
+    sampling: Annotated[
+        RowSampling,
+        listed(*RowSampling),
+        About(
+            "Rows of a step",
+            why="Every question is asked equally often, and runs of one seed ask the same ones. Worth it if most "
+            "questions are always or never solved.",
+        ),
+    ] = Field(
+        RowSampling.UNIFORM,
+        title="Sampling",
+        description="Rows that a step draws: each once in every pass (uniform), or those more often whose completions "
+        "were sometimes right before (informative).",
+    )
     temperature: Annotated[
         float,
         About("Temperature", why="1 samples from the model's own distribution; lower values hide less likely answers."),

@@ -46,23 +46,28 @@ def store_dataset(
     session: Session,
     file: BinaryIO,
     *,
+    project: str,
     filename: str,
     mapping: ColumnMapping | None,
     on_bad_rows: OnBadRows = OnBadRows.REJECT,
 ) -> File:
     """Store the bytes, the rows read from them and their images. Raises AppError naming the bad line."""
-    stored = store_bytes(session, file, filename=filename, mapping=mapping)
+    stored = store_bytes(session, file, project=project, filename=filename, mapping=mapping)
     store_rows(session, stored, file, on_bad_rows=on_bad_rows)
     return stored
 
 
-def store_bytes(session: Session, file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) -> File:
-    """Store a file without reading its rows."""
-    return store_pieces(session, _pieces(file), filename=filename, mapping=mapping)
+def store_bytes(
+    session: Session, file: BinaryIO, *, project: str, filename: str, mapping: ColumnMapping | None
+) -> File:
+    """Store a file of the project without reading its rows."""
+    return store_pieces(session, _pieces(file), project=project, filename=filename, mapping=mapping)
 
 
-def store_pieces(session: Session, pieces: Iterable[bytes], *, filename: str, mapping: ColumnMapping | None) -> File:
-    """Store a file from an iterable of pieces."""
+def store_pieces(
+    session: Session, pieces: Iterable[bytes], *, project: str, filename: str, mapping: ColumnMapping | None
+) -> File:
+    """Store a file of the project from an iterable of pieces."""
     blob = blobs.put(session, pieces)
     stored = File(
         id=new_id("file"),
@@ -76,6 +81,7 @@ def store_pieces(session: Session, pieces: Iterable[bytes], *, filename: str, ma
         row_count=0,
         report={},
         status=FileStatus.UPLOADED,
+        project_id=project,
     )
     session.add(stored)
     session.flush()

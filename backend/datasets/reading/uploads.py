@@ -5,6 +5,7 @@ Until then the bytes of parts are stored separately from blobs; they are deleted
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import BinaryIO
 
@@ -29,29 +30,33 @@ KEPT = timedelta(days=1)
 """How long an upload is kept after it has expired."""
 
 
-def begin(
-    session: Session,
-    *,
-    filename: str,
-    purpose: str,
-    mime_type: str,
-    size_bytes: int,
-    mapping: ColumnMapping | None,
-    on_bad_rows: OnBadRows,
-) -> Upload:
-    """Announce an upload."""
-    now = utc_now()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnouncedFile:
+    """A file that will be sent in parts, and how to read it."""
+
+    filename: str
+    purpose: str
+    mime_type: str
+    size_bytes: int
+    mapping: ColumnMapping | None
+    on_bad_rows: OnBadRows
+
+
+def begin(session: Session, announced: AnnouncedFile, *, project: str) -> Upload:
+    """Begin an upload to the project."""
+    now, mapping = utc_now(), announced.mapping
     upload = Upload(
         id=new_id("upload"),
-        filename=filename,
-        purpose=purpose,
-        mime_type=mime_type,
-        size_bytes=size_bytes,
+        filename=announced.filename,
+        purpose=announced.purpose,
+        mime_type=announced.mime_type,
+        size_bytes=announced.size_bytes,
         mapping=None if mapping is None else mapping.model_dump(exclude_none=True),
-        on_bad_rows=on_bad_rows,
+        on_bad_rows=announced.on_bad_rows,
         status=UploadStatus.PENDING,
         created_at=now,
         expires_at=now + LIFETIME,
+        project_id=project,
     )
     session.add(upload)
     session.flush()
@@ -131,7 +136,8 @@ def join(
     _require_whole(session, upload, part_ids)
     digest = hashlib.md5(usedforsecurity=False)
     mapping = None if upload.mapping is None else ColumnMapping.model_validate(upload.mapping)
-    file = store_pieces(session, _joined(session, part_ids, digest.update), filename=upload.filename, mapping=mapping)
+    pieces = _joined(session, part_ids, digest.update)
+    file = store_pieces(session, pieces, project=project, filename=upload.filename, mapping=mapping)
     if md5 is not None and digest.hexdigest() != md5.lower():
         raise AppError(
             f"The MD5 of the joined parts is {digest.hexdigest()}, not {md5.lower()}: a part is damaged, or the parts "
@@ -148,17 +154,18 @@ def cancel(session: Session, upload_id: str, *, project: str) -> Upload:
     """Cancel a pending upload and delete its parts. Raises AppError as `pending_upload` does."""
     upload = pending_upload(session, upload_id, project=project, exclusive=True)
     upload.status = UploadStatus.CANCELLED
-    forget_parts(session, upload_id)
+    forget_parts(session, upload)
     return upload
 
 
-def reopen(session: Session, upload_id: str) -> None:
+def reopen(session: Session, upload: Upload) -> None:
     """Make an upload pending again after its file could not be read, so that its parts can be joined differently."""
-    session.execute(update(Upload).where(Upload.id == upload_id).values(status=UploadStatus.PENDING, file_id=None))
+    own = update(Upload).where(Upload.id == upload.id, Upload.project_id == upload.project_id)
+    session.execute(own.values(status=UploadStatus.PENDING, file_id=None))
 
 
-def forget_parts(session: Session, upload_id: str) -> None:
-    session.execute(delete(UploadPart).where(UploadPart.upload_id == upload_id))
+def forget_parts(session: Session, upload: Upload) -> None:
+    session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id))
 
 
 def forget_expired(session: Session) -> None:

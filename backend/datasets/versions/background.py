@@ -79,7 +79,7 @@ class SplitTask:
 def _recorded(session: Session, task: VersionTask | SplitTask, *, created: list[str]) -> list[str]:
     """Check the storage quota, write the audit entry, and return the ids of the new files."""
     require_storage(session, project=task.project)
-    task.audit_action.record(session, objects=[task.file_id, *created])
+    task.audit_action.record(session, objects=[task.file_id, *created], project=task.project)
     return created
 
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from backend.db.files import File
+from backend.db.jobs import Job
+
 SOLVE_COUNTS = text(
     """
     WITH counted AS (
@@ -82,7 +85,7 @@ def row_histories(session: Session, hashes: Sequence[str], *, project: str) -> d
     return histories
 
 
-def solve_counts(session: Session, *, file_id: str, job_id: str) -> Mapping[int, tuple[int, int]]:
+def solve_counts(session: Session, file: File, job: Job) -> Mapping[int, tuple[int, int]]:
     """Count a job's (graded, solved) completions by row number of this file, for rows equal to those it trained on."""
-    found = session.execute(SOLVE_COUNTS, {"file_id": file_id, "job_id": job_id})
+    found = session.execute(SOLVE_COUNTS, {"file_id": file.id, "job_id": job.id})
     return {number: (graded, solved) for number, graded, solved in found}

@@ -25,6 +25,7 @@ from backend.datasets.versions.filters import (
 from backend.datasets.versions.history import solve_counts
 from backend.db.files import ROWS_TOGETHER, DatasetRow, File
 from backend.db.jobs import Job
+from backend.db.projects import find_owned
 from backend.errors import AppError
 
 
@@ -72,10 +73,10 @@ def _by_content(session: Session, file: File, rules: Sequence[ContentFilter]) ->
 
 
 def _by_rate(session: Session, file: File, rule: SolveRate, *, param: str) -> set[int]:
-    job = session.get(Job, rule.job)
+    job = find_owned(session, Job, rule.job, project=file.project_id)
     if job is None:
         raise AppError(f"No such job: '{rule.job:.100}'.", code="job_not_found", param=f"{param}.job")
-    known = solve_counts(session, file_id=file.id, job_id=job.id)
+    known = solve_counts(session, file, job)
     if not known:
         raise AppError(
             f"Job '{job.id}' has no completions for any row of '{file.filename}' (it was trained on "

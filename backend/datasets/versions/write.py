@@ -91,6 +91,7 @@ def store_derived_file(
         report={},
         parent_id=parent.id,
         change=change,
+        project_id=parent.project_id,
     )
     session.add(file)
     session.flush()

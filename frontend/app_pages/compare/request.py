@@ -1,11 +1,10 @@
 """The request body of a comparison, from the form's values. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from frontend.api.jobs import Method
 from frontend.api.types import FileReport, Json
-from frontend.words.job_settings import NEEDED, hint_in_rows, request_body, rows_without
+from frontend.words.job_settings import NEEDED, hint_in_rows, rows_without
 
 BUDGETS = {"steps": "steps", "tokens": "tokens", "seconds": "time"}
 """Labels of the API's budget units."""
@@ -26,28 +25,9 @@ def arms(methods: Sequence[str], *, facts: Mapping[str, Method], teacher_model: 
 
 
 def comparison_body(
-    *,
-    name: str,
-    dataset: str,
-    validation: str | None,
-    grader: Json,
-    model: str,
-    preset: str,
-    settings: Mapping[str, Any],
-    arm_bodies: list[Json],
-    seeds: int,
-    unit: str,
-    limit: float | None,
+    job: Json, *, name: str, arm_bodies: list[Json], seeds: int, unit: str, limit: float | None
 ) -> Json:
-    job = request_body(
-        dataset=dataset,
-        validation=validation,
-        grader=grader,
-        model=model,
-        name="",
-        seed=None,
-        x_rlsd={"preset": preset, **settings},
-    )
+    """Build the comparison of arms that differ from this job's body."""
     budget = {"unit": unit} | ({} if limit is None else {"limit": limit})
     return {"name": name, "job": job, "arms": arm_bodies, "seeds": list(range(seeds)), "budget": budget}
 
@@ -63,9 +43,14 @@ def job_of_arm(body: Json, arm: Json) -> Json:
 
 
 def lacking(methods: Sequence[str], *, facts: Mapping[str, Method], preset: str, report: FileReport) -> list[str]:
-    """Return a sentence for each method whose teacher needs a hint that some rows do not have."""
+    """Return a sentence for each method that needs texts which the rows do not have: hints, or what it imitates."""
     found = []
     for name in methods:
+        if facts[name]["imitates"] and not report["with_solution"]:
+            found.append(
+                f"{facts[name]['title']} imitates worked solutions, and 0 of {report['good']:,} rows have one. "
+                "Remove the method, or choose another dataset."
+            )
         hint = hint_in_rows({}, method=facts[name], preset=preset)
         without = rows_without(hint, report, settings={})
         if hint is not None and without:

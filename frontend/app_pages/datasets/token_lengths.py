@@ -56,7 +56,12 @@ def panel(client: Client, file: FileObject, report: FileReport) -> None:
     if go:
         check_progress.start(key, start, refused="The tokens were not counted")
     check_progress.result(
-        client, key, of=of, failed="The tokens were not counted", stale="Counted for another model or other limits."
+        client,
+        key,
+        of=of,
+        notes=check_progress.Notes(
+            failed="The tokens were not counted", stale="Counted for another model or other limits."
+        ),
     )
     if not report.get("tokens"):
         st.caption("The number of tokens depends on the model's tokenizer.")

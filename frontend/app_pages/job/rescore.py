@@ -37,8 +37,10 @@ def panel(feed: JobFeed, client: Client) -> None:
         client,
         key,
         of={"grader": grader},
-        failed="Re-scoring failed",
-        stale="The result below is of another verifier or version than the selected one.",
+        notes=check_progress.Notes(
+            failed="Re-scoring failed",
+            stale="The result below is of another verifier or version than the selected one.",
+        ),
         may_request=may_request,
     )
     if found:

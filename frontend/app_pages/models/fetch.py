@@ -21,9 +21,9 @@ def offer(client: Client, *, listed: set[str]) -> None:
             client,
             KEY,
             of={},
-            failed="The model could not be fetched",
-            stale="",
-            waiting="Waiting for a sampling worker…",
+            notes=check_progress.Notes(
+                failed="The model could not be fetched", stale="", waiting="Waiting for a sampling worker…"
+            ),
         )
         if fetched is None:
             return

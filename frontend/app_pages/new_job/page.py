@@ -17,7 +17,7 @@ from frontend.components.job_table import title_of
 from frontend.session import drafts, state
 from frontend.widgets import problems
 from frontend.words import units
-from frontend.words.job_settings import NEEDED, hint_in_rows, inlined, methods, request_body, rows_without
+from frontend.words.job_settings import NEEDED, SCHEMAS, hint_in_rows, inlined, methods, request_body, rows_without
 from frontend.words.training_plans import comparison_body
 
 MADE = "job_just_made"
@@ -29,7 +29,7 @@ FILLED = "job_form_filled_from"
 def settings_schemas(_client: Client) -> dict[str, Json]:
     """Return the API's schemas of the job's and the adapter's settings, with references resolved."""
     schemas = _client.settings_schemas()
-    return {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora")}
+    return {name: inlined(schemas, name) for name in ("RlsdSettings", *SCHEMAS.values())}
 
 
 def draft_name() -> str:
@@ -110,11 +110,11 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     job_method.preset_by_data(dataset["id"], report)
     plan_name, plan = job_method.plan(cloning=source is not None)
     compared = plan_name == "compare"
-    arms, seeds = job_method.arms(schema) if compared else ({}, 1)
+    arms, seeds = job_method.arms(schema, dataset=dataset["id"], report=report) if compared else ({}, 1)
     method, preset, main = job_method.method_and_numbers(schema, planned=plan.values, compared=compared)
     facts = methods(schema)[method]
     more, validation, seed = job_method.more(
-        files, dataset["id"], schemas, method=facts, planned=plan.values, compared=compared
+        files, dataset["id"], schemas, report=report, method=facts, planned=plan.values, compared=compared
     )
     settings = prefill.merged({**plan.values, **instruction, **main, **more}, without_field)
     st.caption(job_method.in_words(settings, schema, method=method, preset=preset))
@@ -150,7 +150,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     preflight.panel(client, body, num_rows=dataset["rows"], ready=not titled)
     if estimated is not None and not isinstance(estimated, ApiError):
         estimate.show(estimated, runs=max(1, len(arms) * seeds))
-    drafts.keep(draft_name(), drafts.fields(FILLED, job_method.PRESET_OF))
+    drafts.keep(draft_name(), drafts.fields(FILLED, job_method.PRESET_OF, job_method.ARMS_OF))
     label = "Start comparison" if compared else "Start training"
     if rights.button(client, label, type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
         if compared:

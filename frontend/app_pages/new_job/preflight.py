@@ -80,9 +80,11 @@ def _preflight(client: Client, trial: Json, *, ready: bool) -> None:
         client,
         KEPT,
         of=body,
-        failed=REFUSED,
-        stale="The report below is of earlier settings.",
-        waiting="Waiting for a worker, then loading the model…",
+        notes=check_progress.Notes(
+            failed=REFUSED,
+            stale="The report below is of earlier settings.",
+            waiting="Waiting for a worker, then loading the model…",
+        ),
     )
     if report:
         preflight_report.show(report, key="preflight")
@@ -114,9 +116,11 @@ def _preview(client: Client, trial: Json, *, num_rows: int, ready: bool) -> None
         client,
         SHOWN,
         of=body,
-        failed="The prompts could not be built",
-        stale="The prompts below are of another row or of earlier settings.",
-        waiting="Waiting for a worker, which may be running a pre-flight…",
+        notes=check_progress.Notes(
+            failed="The prompts could not be built",
+            stale="The prompts below are of another row or of earlier settings.",
+            waiting="Waiting for a worker, which may be running a pre-flight…",
+        ),
     )
     if found:
         prompts.show(found, key="preview")

@@ -47,8 +47,9 @@ def panel(client: Client, grader: Json, *, verifier: str) -> None:
         client,
         key,
         of={"grader": grader, "file": chosen["id"]},
-        failed="The check failed",
-        stale="The verdict below is of an earlier draft or of other data.",
+        notes=check_progress.Notes(
+            failed="The check failed", stale="The verdict below is of an earlier draft or of other data."
+        ),
     )
     if found:
         _result(found)

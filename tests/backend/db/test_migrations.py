@@ -25,7 +25,10 @@ JOB = text(
 
 def test_the_migrated_schema_is_the_models_schema(services: Services) -> None:
     with engine().connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+        differences = compare_metadata(
+            MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True}),
+            metadata,
+        )
     assert differences == []
 
 

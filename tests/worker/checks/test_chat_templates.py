@@ -11,6 +11,7 @@ import pytest
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.reading.store import store_dataset
 from backend.db.engine import transaction
+from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 from backend.settings import settings
 from backend.stack.embedded import Services
@@ -55,7 +56,9 @@ def models(clean_database: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def stored(*rows: dict[str, Any]) -> str:
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     with transaction() as session:
-        return store_dataset(session, io.BytesIO(content), filename="rows.jsonl", mapping=None).id
+        return store_dataset(
+            session, io.BytesIO(content), project=DEFAULT_PROJECT, filename="rows.jsonl", mapping=None
+        ).id
 
 
 def preview(model: str, row: dict[str, Any], **x_rlsd: Any) -> dict[str, Any]:

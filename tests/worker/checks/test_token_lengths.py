@@ -10,6 +10,7 @@ import pytest
 
 from backend.datasets.reading.store import store_dataset
 from backend.db.engine import transaction
+from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 from backend.settings import settings
 from backend.stack.embedded import Services
@@ -19,7 +20,9 @@ from worker.checks import token_lengths
 def stored(*questions: str) -> str:
     content = "".join(json.dumps({"question": each, "answer": "yes"}) + "\n" for each in questions).encode()
     with transaction() as session:
-        return store_dataset(session, io.BytesIO(content), filename="rows.jsonl", mapping=None).id
+        return store_dataset(
+            session, io.BytesIO(content), project=DEFAULT_PROJECT, filename="rows.jsonl", mapping=None
+        ).id
 
 
 def test_torch_is_not_loaded_for_it() -> None:

@@ -4,7 +4,7 @@ Streams of one job that are at the same position read it together, so what is ne
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -63,6 +63,7 @@ class Feed:
             return await run_in_threadpool(read_batch, self.job_id, position, project=self.project)
         except Exception:
             log.exception("a job's stream could not be read; its clients have to reconnect", job=self.job_id)
+            self._reads.pop(position, None)  # or those that reconnect would get this failure until the job changes
             return None
 
 
@@ -114,7 +115,7 @@ class Feeds:
     @contextmanager
     def _opened(self, job_id: str, who: Caller) -> Iterator[tuple[Feed, Stream]]:
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._revalidate())]
+            self._tasks = [asyncio.create_task(_repeat(work)) for work in (self._listen, self._revalidate)]
         feed, stream = self._feeds.setdefault(job_id, Feed(job_id, project=who.project)), Stream(who)
         feed.streams.add(stream)
         try:
@@ -128,27 +129,30 @@ class Feeds:
 
     async def _listen(self) -> None:
         """Wake the streams of every job that a transaction has changed; all when notifications may have been lost."""
-        while True:
-            try:
-                async for job_id in changed_jobs():
-                    for feed in [*self._feeds.values()]:
-                        if job_id in (None, feed.job_id):
-                            feed.wake()
-            except Error as error:
-                log.warning("not listening for changes of jobs", error=str(error))
-                await asyncio.sleep(RECONNECT_S)
+        async for job_id in changed_jobs():
+            for feed in [*self._feeds.values()]:
+                if job_id in (None, feed.job_id):
+                    feed.wake()
 
     async def _revalidate(self) -> None:
         """End the streams of callers that are no longer valid. If the database is unreachable, none ends."""
-        while True:
-            await asyncio.sleep(REVALIDATION_S)
-            streams = [stream for feed in self._feeds.values() for stream in feed.streams]
-            callers = {stream.who for stream in streams}
-            try:
-                valid = await run_in_threadpool(still_valid, callers) if callers else callers
-            except SQLAlchemyError as error:
-                log.warning("callers of streams not revalidated", error=str(error))
-                continue
-            for stream in streams:
-                if stream.who not in valid:
-                    stream.revoke()
+        await asyncio.sleep(REVALIDATION_S)
+        streams = [stream for feed in self._feeds.values() for stream in feed.streams]
+        callers = {stream.who for stream in streams}
+        valid = await run_in_threadpool(still_valid, callers) if callers else callers
+        for stream in streams:
+            if stream.who not in valid:
+                stream.revoke()
+
+
+async def _repeat(work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work again and again. No error ends it: the streams depend on it as long as they are open."""
+    while True:
+        try:
+            await work()
+        except (Error, SQLAlchemyError) as error:
+            log.warning("streams of jobs have no database", error=str(error))
+            await asyncio.sleep(RECONNECT_S)
+        except Exception:
+            log.exception("work for all streams of jobs has failed and is done again")
+            await asyncio.sleep(RECONNECT_S)

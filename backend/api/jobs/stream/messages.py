@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from heapq import merge
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
@@ -23,6 +24,7 @@ from backend.db.jobs import Job, JobEvent, events_after
 from backend.db.training import evaluations_after, steps_after
 from backend.errors import AppError
 from backend.jobs.events import RESUMED
+from backend.jobs.imitation import beyond_imitation_of
 from backend.jobs.lifecycle import TERMINAL, JobState
 
 BATCH = 100
@@ -78,23 +80,17 @@ class StreamPosition:
 
 @dataclass(frozen=True, slots=True)
 class StreamMessage:
-    """An item of one list: `counter` is the list's field in `StreamPosition`, `number` its value after this item.
-
-    `back_to`: the job resumed from this step with this event and repeats the later ones.
-    """
+    """An item of one list: `counter` is the list's field in `StreamPosition`, `number` its value after this item."""
 
     at: datetime
     event: str
     data: BaseModel
     counter: str
     number: int
-    back_to: int | None = None
 
     def after(self, position: StreamPosition) -> StreamPosition:
         """Return the position after this message."""
         position = replace(position, **{self.counter: self.number})
-        if self.back_to is not None:
-            position = position.back_to(self.back_to)
         return replace(position, rollouts=max(position.rollouts, position.step))
 
 
@@ -114,8 +110,9 @@ class StateMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch:
-    """What follows a position: `messages` as server-sent events in order of time, and the `position` after them.
+    """What follows a position: `messages` as server-sent events, and the `position` after them.
 
+    They are in order of time, but those of one list always in its own order: the clocks of workers may differ.
     `more`: another batch can be read at once; the state is that after all of them.
     """
 
@@ -132,9 +129,9 @@ def read_batch(job_id: str, position: StreamPosition, *, project: str) -> Messag
         events = events_after(session, job, number=position.event, limit=BATCH)
         # If the job resumed from an earlier checkpoint, it repeats the steps after it.
         position = position.back_to(min([job.step, *(step for e in events if (step := _back_to(e)) is not None)]))
-        messages, more = _new_messages(session, job, position, events=events)
+        lists, more = _new_messages(session, job, position, events=events)
         encoded = []
-        for message in sorted(messages, key=lambda each: each.at):
+        for message in merge(*lists, key=lambda each: each.at):
             position = message.after(position)
             encoded.append(_encoded(message.event, message.data.model_dump_json(), position))
         state = _state_message(session, job, position)
@@ -148,23 +145,26 @@ def _back_to(event: JobEvent) -> int | None:
 
 def _new_messages(
     session: Session, job: Job, position: StreamPosition, *, events: Sequence[JobEvent]
-) -> tuple[list[StreamMessage], bool]:
-    """Return the new messages, and whether there may be more."""
+) -> tuple[list[list[StreamMessage]], bool]:
+    """Return the new messages of each list, and whether there may be more."""
     steps = steps_after(session, job, step=position.step, limit=BATCH)
     last_evaluation = EPOCH + timedelta(microseconds=position.evaluation_us)
-    messages = [
-        StreamMessage(e.created_at, "event", event_object(e), "event", e.number, back_to=_back_to(e)) for e in events
-    ]
+    of_events = [StreamMessage(e.created_at, "event", event_object(e), "event", e.number) for e in events]
+    of_steps, of_evaluations = [], []
     for step, rollouts in steps:
         if rollouts and step.step > position.rollouts:
             data = StepRollouts(step=step.step, count=rollouts)
-            messages.append(StreamMessage(step.created_at, "rollouts", data, "rollouts", step.step))
-        messages.append(StreamMessage(step.created_at, "metrics", step_object(step), "step", step.step))
-    for evaluation in evaluations_after(session, job, at=last_evaluation):
+            of_steps.append(StreamMessage(step.created_at, "rollouts", data, "rollouts", step.step))
+        of_steps.append(StreamMessage(step.created_at, "metrics", step_object(step), "step", step.step))
+    evaluations = evaluations_after(session, job, at=last_evaluation)
+    sentence = beyond_imitation_of(session, job) if evaluations else None
+    for evaluation in evaluations:
         at = evaluation.created_at
         number = (at - EPOCH) // timedelta(microseconds=1)
-        messages.append(StreamMessage(at, "evaluation", evaluation_object(evaluation), "evaluation_us", number))
-    return messages, BATCH in (len(events), len(steps))
+        of_evaluations.append(
+            StreamMessage(at, "evaluation", evaluation_object(evaluation, sentence=sentence), "evaluation_us", number)
+        )
+    return [of_events, of_steps, of_evaluations], BATCH in (len(events), len(steps))
 
 
 def _state_message(session: Session, job: Job, position: StreamPosition) -> StateMessage:

@@ -11,6 +11,7 @@ import pytest
 from backend.datasets.analysis.overlap import overlap
 from backend.datasets.reading.store import OnBadRows, store_dataset
 from backend.db.engine import transaction
+from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -19,7 +20,14 @@ pytestmark = pytest.mark.usefixtures("clean_database")
 def stored(*items: Any, on_bad_rows: OnBadRows = OnBadRows.REJECT) -> tuple[str, dict[str, Any]]:
     content = b"".join((item if isinstance(item, bytes) else json.dumps(item).encode()) + b"\n" for item in items)
     with transaction() as session:
-        file = store_dataset(session, io.BytesIO(content), filename="rows.jsonl", mapping=None, on_bad_rows=on_bad_rows)
+        file = store_dataset(
+            session,
+            io.BytesIO(content),
+            project=DEFAULT_PROJECT,
+            filename="rows.jsonl",
+            mapping=None,
+            on_bad_rows=on_bad_rows,
+        )
         return file.id, file.report
 
 
@@ -151,7 +159,9 @@ def test_a_long_file_takes_bounded_memory() -> None:
     with transaction() as session:
         tracemalloc.start()
         try:
-            file = store_dataset(session, io.BufferedReader(Rows()), filename="long.jsonl", mapping=None)
+            file = store_dataset(
+                session, io.BufferedReader(Rows()), project=DEFAULT_PROJECT, filename="long.jsonl", mapping=None
+            )
             _, peak_bytes = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

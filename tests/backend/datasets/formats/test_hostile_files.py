@@ -28,6 +28,7 @@ from backend.datasets.rows.images import MAX_IMAGE_BYTES
 from backend.db.blobs import Blob, BlobChunk
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage
+from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 from backend.settings import settings
 from backend.stack.embedded import Services
@@ -389,7 +390,7 @@ def test_a_hostile_file_is_refused_with_a_message_and_leaves_nothing(
     files_before = open_files()
     start = time.monotonic()
     with pytest.raises(AppError) as refusal, transaction() as session:
-        store_dataset(session, io.BytesIO(content), filename=filename, mapping=None)
+        store_dataset(session, io.BytesIO(content), project=DEFAULT_PROJECT, filename=filename, mapping=None)
     assert time.monotonic() - start < 10
     assert (refusal.value.code, refusal.value.param) == (code, "file")
     assert 400 <= refusal.value.status < 500

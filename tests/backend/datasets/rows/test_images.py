@@ -20,6 +20,7 @@ from backend.datasets.rows.shape import ColumnMapping
 from backend.db.blobs import Blob
 from backend.db.engine import transaction
 from backend.db.files import File, FileImage
+from backend.db.projects import DEFAULT_PROJECT
 from backend.stack.embedded import Services
 
 
@@ -141,8 +142,8 @@ def test_equal_images_are_stored_once_and_deleted_with_their_last_file(clean_dat
     one = jsonl(*({"question": f"{n}?", "answer": "a", "image": url(RED)} for n in range(3)))
     two = jsonl({"question": "?", "answer": "a", "images": [url(RED), url(DARK)]})
     with transaction() as session:
-        first = store_dataset(session, io.BytesIO(one), filename="1.jsonl", mapping=None).id
-        second = store_dataset(session, io.BytesIO(two), filename="2.jsonl", mapping=None).id
+        first = store_dataset(session, io.BytesIO(one), project=DEFAULT_PROJECT, filename="1.jsonl", mapping=None).id
+        second = store_dataset(session, io.BytesIO(two), project=DEFAULT_PROJECT, filename="2.jsonl", mapping=None).id
     red, dark = (hashlib.sha256(encoded).hexdigest() for encoded in (RED, DARK))
     with transaction() as session:
         assert session.scalar(select(func.count()).select_from(FileImage)) == 3

@@ -18,6 +18,7 @@ from backend.datasets.versions.difference import difference
 from backend.datasets.versions.edits import AppendRow, DeleteRow, Edit, ReplaceRow
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File
+from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -36,7 +37,7 @@ changes = st.dictionaries(st.integers(0, ROWS), st.none() | items, max_size=ROWS
 
 def stored(session: Session, given_items: list[Item]) -> File:
     content = "".join(json.dumps(item) + "\n" for item in given_items).encode()
-    return store_dataset(session, io.BytesIO(content), filename="rows.jsonl", mapping=None)
+    return store_dataset(session, io.BytesIO(content), project=DEFAULT_PROJECT, filename="rows.jsonl", mapping=None)
 
 
 def rows_of(session: Session, file: File) -> list[DatasetRow]:
@@ -88,7 +89,9 @@ def test_edits_give_the_expected_items_and_leave_other_rows_unchanged(
         content = blobs.read(session, file.sha256)
         assert [json.dumps(json.loads(line)) for line in content.splitlines()] == [json.dumps(i) for i in expected]
         assert (file.size_bytes, file.row_count, file.report["good"]) == (len(content), len(expected), len(expected))
-        again = store_dataset(session, io.BytesIO(content), filename="rows.jsonl", mapping=None)
+        again = store_dataset(
+            session, io.BytesIO(content), project=DEFAULT_PROJECT, filename="rows.jsonl", mapping=None
+        )
         assert [(row.row_hash, row.normal) for row in rows_of(session, again)] == [
             (row.row_hash, row.normal) for row in after
         ]

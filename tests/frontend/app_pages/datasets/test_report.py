@@ -14,6 +14,7 @@ from backend import checks
 from backend.datasets.reading.store import store_bytes
 from backend.db.engine import transaction
 from backend.db.files import File, FileStatus
+from backend.db.projects import DEFAULT_PROJECT
 from frontend.api import ApiError, Client
 from frontend.api.types import FileObject
 from frontend.app_pages.datasets import report, upload
@@ -142,7 +143,7 @@ def test_images_of_a_row_are_shown(client: Client, key: str) -> None:
 
 def test_a_file_being_read_shows_its_progress_and_a_failed_one_the_reason(client: Client, key: str) -> None:
     with transaction() as session:
-        file = store_bytes(session, io.BytesIO(b"..."), filename="long.jsonl", mapping=None)
+        file = store_bytes(session, io.BytesIO(b"..."), project=DEFAULT_PROJECT, filename="long.jsonl", mapping=None)
         file.progress = {"bytes_read": 25_000_000, "bytes_total": 100_000_000, "rows": 1234, "at": time.time()}
         file_id = file.id
     app = opened("datasets", key=key, dataset=file_id)
