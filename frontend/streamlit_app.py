@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from frontend.session import identity
-from frontend.session.browser_sessions import COOKIE, IDLE_S, sessions
+from frontend.session.browser_sessions import IDLE_S, cookie_of, sessions
 
 MAX_TICKET_BYTES = 200
 
@@ -31,7 +31,13 @@ async def keep_signed_in(request: Request) -> Response:
     response = Response(status_code=204)
     secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
     response.set_cookie(
-        COOKIE, session_id, max_age=int(IDLE_S), path="/", httponly=True, samesite="strict", secure=secure
+        cookie_of(request.headers.get("host", "")),
+        session_id,
+        max_age=int(IDLE_S),
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=secure,
     )
     return response
 

@@ -13,14 +13,15 @@ from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database
 from backend.api.http.paging import ListItem, Page, page
 from backend.api.http.rights import ModelsRead, ModelsWrite, ServerManage
+from backend.api.jobs.result_object import ResultObject, result_object
 from backend.base_models import SMALL_MODEL, base_models
 from backend.chat.model_names import no_such_model, resolve_model
 from backend.checks import request_check
 from backend.db.base import unix_s
 from backend.db.jobs import Job, trained_jobs
-from backend.db.training import held_out_means
 from backend.errors import AppError
 from backend.jobs.delete import delete_adapter
+from backend.jobs.result import Result, results_of
 from backend.settings import settings
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -28,16 +29,9 @@ router = APIRouter(prefix="/models", tags=["models"])
 ModelName = Annotated[str, Path(min_length=1, max_length=400)]
 
 
-class HeldOut(BaseModel):
-    """The mean score on held-out questions before training, after a warm start and after training, if measured."""
-
-    before: float | None
-    warm: float | None
-    after: float | None
-
-
 class ModelObject(ListItem):
-    """OpenAI's model object. `x_job` trained it from `x_base` with `x_method`; all None for a base model."""
+    """OpenAI's model object. `x_job` trained it from `x_base` with `x_method`, with the result `x_result`; all None for
+    a base model. A checkpoint has no result."""
 
     object: Literal["model"] = "model"
     created: int
@@ -46,7 +40,7 @@ class ModelObject(ListItem):
     x_base: str | None = None
     x_method: str | None = None
     x_seed: int | None = None
-    x_held_out: HeldOut | None = None
+    x_result: ResultObject | None = None
 
 
 class FetchRequest(RequestBody):
@@ -96,8 +90,8 @@ def get_model(model: ModelName, caller: ModelsRead, session: Database) -> ModelO
     )
     if resolved.job is None:
         return _base_object(model)
-    means = held_out_means(session, [resolved.job])
-    return _trained_object(model, resolved.job, created_at=resolved.created_at, means=means)
+    results = results_of(session, [resolved.job.id]) if model == resolved.job.fine_tuned_model else {}
+    return _trained_object(model, resolved.job, created_at=resolved.created_at, results=results)
 
 
 @router.delete("/{model:path}")
@@ -116,9 +110,9 @@ def delete_model(model: ModelName, caller: ModelsWrite, session: Database) -> De
 
 def _models(session: Session, *, project: str) -> list[ModelObject]:
     jobs = trained_jobs(session, project=project)
-    means = held_out_means(session, jobs)
+    results = results_of(session, [job.id for job in jobs])
     return [_base_object(name) for name in base_models()] + [
-        _trained_object(job.fine_tuned_model, job, created_at=job.finished_at, means=means)
+        _trained_object(job.fine_tuned_model, job, created_at=job.finished_at, results=results)
         for job in jobs
         if job.fine_tuned_model is not None
     ]
@@ -128,11 +122,8 @@ def _base_object(name: str) -> ModelObject:
     return ModelObject(id=name, created=0, owned_by="base")
 
 
-def _trained_object(
-    name: str, job: Job, *, created_at: datetime | None, means: Mapping[tuple[str, str], float]
-) -> ModelObject:
-    """Describe a job's final adapter, or one of its checkpoints, which has no score after training in `means`."""
-    is_final = name == job.fine_tuned_model
+def _trained_object(name: str, job: Job, *, created_at: datetime | None, results: Mapping[str, Result]) -> ModelObject:
+    """Describe a job's final adapter, or one of its checkpoints, which has no result."""
     return ModelObject(
         id=name,
         created=unix_s(created_at),
@@ -141,9 +132,5 @@ def _trained_object(
         x_base=job.model,
         x_method=job.spec.get("method"),
         x_seed=job.seed,
-        x_held_out=HeldOut(
-            before=means.get((job.id, "baseline")),
-            warm=means.get((job.id, "warm")),
-            after=means.get((job.id, "trained")) if is_final else None,
-        ),
+        x_result=result_object(results.get(job.id)),
     )

@@ -69,6 +69,8 @@ def _add(app: typer.Typer, command: Command) -> None:
             # Routes ignore unknown query parameters, so that a mistyped filter would show everything.
             choice = f"the fields are {', '.join(command.fields)}" if command.fields else "it has no fields"
             raise AppError(f"This command has no field '{unknown[0]}': {choice}.")
+        if leading_elsewhere := {"", ".", ".."}.intersection(given[: len(parameters)]):
+            raise AppError(f"'{leading_elsewhere.pop()}' is no id.")
         values = {name: quote(value, safe="") for name, value in zip(parameters, given, strict=False)}
         with connected(api_url, api_key) as client:
             send_request(client, command.method, command.path.format(**values), fields, body=body, output=output)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core import statistics
+from backend.core.outcome import Verdict, shown
 from backend.core.settings.choices import BudgetUnit
 from backend.core.statistics import DIFFERENCES, SCORES, Bounds, mean_interval, t_interval
 
-ALPHA = 0.05
 FEW_SEEDS = 3
 """With fewer seeds, a difference may be due to a single lucky run."""
 
@@ -117,7 +117,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class ArmResult:
-    """Result of an arm. `difference` and its p-values are relative to the first arm, None if not comparable.
+    """Result of an arm. `difference`, its p-values and `outcome` are relative to the first arm, None if not comparable.
 
     `unscored`: how many of the `completions` of the compared evaluations have no score, and are left out.
     """
@@ -137,6 +137,14 @@ class ArmResult:
     by_seed: list[float] = field(default_factory=list)
     p_value: float | None = None
     p_adjusted: float | None = None
+
+    @property
+    def outcome(self) -> Verdict | None:
+        """Whether the arm is better than the first."""
+        found = self.difference
+        if found is None or found.low is None or found.high is None or self.p_adjusted is None:
+            return None
+        return shown(statistics.Interval(mean=found.mean, low=found.low, high=found.high), p=self.p_adjusted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +236,7 @@ def _arm(
         score = _interval(_question_means(evaluated, paired), by=mean_interval, within=SCORES)
     baseline = _baseline(runs)
     mean_s = float(np.mean(seconds)) if seconds else 0.0
-    gained = score.mean - baseline.mean if score and baseline else 0.0
+    gained = _gained(evaluated, paired) if score and baseline else 0.0
     return ArmResult(
         name=name,
         seeds=len(evaluated),
@@ -251,6 +259,20 @@ def _baseline(runs: Sequence[Run]) -> Interval | None:
     if len(at) < len(runs) or not paired.rows:
         return None
     return _interval(_question_means(at, paired), by=mean_interval, within=SCORES)
+
+
+def _gained(evaluated: Sequence[tuple[Run, EvaluationScores]], compared: PairedQuestions) -> float:
+    """Return the gain over the base model on the compared questions; 0 if none was shown."""
+    before = [(run, evaluation) for run, _ in evaluated for evaluation in run.evaluations if evaluation.step == 0]
+    paired = _paired([before, evaluated])
+    rows = [row for row in paired.rows if row in compared.rows]
+    if len(rows) < 2:
+        return 0.0
+    paired = replace(paired, rows=rows)
+    gains = _question_means(evaluated, paired) - _question_means(before, paired)
+    interval = mean_interval(gains, within=DIFFERENCES)
+    p = statistics.sign_flip_p(gains, rng=np.random.default_rng(statistics.SEED))
+    return interval["mean"] if shown(interval, p=p) is Verdict.BETTER else 0.0
 
 
 def _curve(runs: Sequence[Run]) -> list[Point]:
@@ -352,7 +374,8 @@ def _sentence(other: ArmResult, first: ArmResult, *, questions: int) -> str:
     seeds = min(first.seeds, other.seeds)
     few = f"only {_seeds(seeds)}, " if seeds < FEW_SEEDS else ""
     facts = f"{few}n = {questions}, interval {difference.low:+.3f} to {difference.high:+.3f}"
-    if p >= ALPHA:
-        return f"{other.name}: no significant difference from {first.name} ({facts}, p = {p:.2g})."
-    better = "better" if difference.mean > 0 else "worse"
-    return f"{other.name} is {abs(difference.mean):.3f} {better} than {first.name} ({facts}, p = {p:.2g})."
+    if other.outcome is Verdict.UNDECIDED:
+        excluded = not difference.low <= 0 <= difference.high
+        why = " Only few answers differ, so that chance alone explains such an interval." if excluded else ""
+        return f"{other.name}: no significant difference from {first.name} ({facts}, p = {p:.2g}).{why}"
+    return f"{other.name} is {abs(difference.mean):.3f} {other.outcome} than {first.name} ({facts}, p = {p:.2g})."

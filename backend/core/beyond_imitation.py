@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.core.methods import METHODS, MethodName
+from backend.core.outcome import Verdict, shown
 
 
 def beyond_imitation(evaluations: Sequence[Mapping[str, Any]], *, method: str) -> str | None:
@@ -20,9 +21,10 @@ def beyond_imitation(evaluations: Sequence[Mapping[str, Any]], *, method: str) -
     difference = since["difference"]
     interval = f"95 % interval {_signed(difference['low'])} to {_signed(difference['high'])}"
     imitation = f"Imitation took the held-out score from {score(base)} to {score(warm)}"
-    if difference["low"] > 0:
+    verdict = shown(difference, p=since["p_value"])
+    if verdict is Verdict.BETTER:
         return f"{imitation}, training from {score(warm)} to {score(trained)} ({interval})."
-    if difference["high"] < 0:
+    if verdict is Verdict.WORSE:
         return f"{imitation}; training made it worse, from {score(warm)} to {score(trained)} ({interval})."
     return f"{imitation}; training after it showed no difference ({interval}): imitation was enough."
 

@@ -102,14 +102,15 @@ def step_of_model(session: Session, job: Job) -> int:
     return job.step if kept is None else kept
 
 
-def held_out_means(session: Session, jobs: Collection[Job]) -> dict[tuple[str, str], float]:
-    """Return the mean scores before training, after a warm start and after training, by job id and phase."""
-    rows = session.execute(
-        select(Evaluation.job_id, Evaluation.phase, Evaluation.result["mean"].as_float()).where(
-            Evaluation.job_id.in_([job.id for job in jobs]), Evaluation.phase.in_(("baseline", "warm", "trained"))
-        )
+def held_out_figures(session: Session, jobs: Collection[Job]) -> Sequence[tuple[str, str, Json]]:
+    """Return job id, phase and figures, without the questions, of the evaluations before training, after a warm start
+    and after training.
+    """
+    figures = Evaluation.result.op("-", return_type=Evaluation.result.type)("per_question")
+    of_jobs = select(Evaluation.job_id, Evaluation.phase, figures).where(
+        Evaluation.job_id.in_([job.id for job in jobs]), Evaluation.phase.in_(("baseline", "warm", "trained"))
     )
-    return {(job_id, phase): mean for job_id, phase, mean in rows}
+    return session.execute(of_jobs).tuples().all()
 
 
 def evaluation_times(session: Session, jobs: Collection[Job]) -> Sequence[tuple[str, int, str, datetime]]:

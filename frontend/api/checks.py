@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from frontend.api.http import Wire
+from frontend.api.http import Wire, segment
 from frontend.api.types import CheckObject
 
 
@@ -10,11 +10,11 @@ class Checks(Wire):
     """Checks: progress and result by id."""
 
     def check(self, check_id: str) -> CheckObject:
-        return cast("CheckObject", self.get_json(f"/v1/checks/{check_id}"))
+        return cast("CheckObject", self.get_json(f"/v1/checks/{segment(check_id)}"))
 
     def cancel_check(self, check_id: str) -> CheckObject:
         """Cancel a check. ApiError 409 if it has ended."""
-        return cast("CheckObject", self.call("POST", f"/v1/checks/{check_id}/cancel"))
+        return cast("CheckObject", self.call("POST", f"/v1/checks/{segment(check_id)}/cancel"))
 
     def checks(
         self, *, kind: str | None = None, job: str | None = None, file: str | None = None, limit: int = 1

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from frontend.api.http import Wire
+from frontend.api.http import Wire, segment
 from frontend.api.types import ComparisonObject, ComparisonResult, CurveObject, Json, Page
 
 Arms = list[Json]
@@ -16,22 +16,22 @@ class Comparisons(Wire):
         return cast("Page[ComparisonObject]", self.get_json("/v1/comparisons", after=after, limit=limit))
 
     def comparison(self, comparison_id: str) -> ComparisonObject:
-        return cast("ComparisonObject", self.get_json(f"/v1/comparisons/{comparison_id}"))
+        return cast("ComparisonObject", self.get_json(f"/v1/comparisons/{segment(comparison_id)}"))
 
     def create_comparison(self, body: Json) -> ComparisonObject:
         return cast("ComparisonObject", self.call("POST", "/v1/comparisons", json=body))
 
     def cancel_comparison(self, comparison_id: str) -> ComparisonObject:
-        return cast("ComparisonObject", self.call("POST", f"/v1/comparisons/{comparison_id}/cancel"))
+        return cast("ComparisonObject", self.call("POST", f"/v1/comparisons/{segment(comparison_id)}/cancel"))
 
     def delete_comparison(self, comparison_id: str) -> None:
-        self.call("DELETE", f"/v1/comparisons/{comparison_id}")
+        self.call("DELETE", f"/v1/comparisons/{segment(comparison_id)}")
 
     def comparison_result(self, comparison_id: str) -> ComparisonResult:
-        return cast("ComparisonResult", self.get_json(f"/v1/comparisons/{comparison_id}/result"))
+        return cast("ComparisonResult", self.get_json(f"/v1/comparisons/{segment(comparison_id)}/result"))
 
     def comparison_curves(self, comparison_id: str, *, metric: str) -> list[CurveObject]:
-        return self._curves(f"/v1/comparisons/{comparison_id}/curves", metric=metric)
+        return self._curves(f"/v1/comparisons/{segment(comparison_id)}/curves", metric=metric)
 
     def result_of_jobs(self, job_ids: list[str]) -> ComparisonResult:
         return cast("ComparisonResult", self.call("GET", "/v1/compared-jobs/result", params={"job": job_ids}))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import IO, cast
 
-from frontend.api.http import Wire
+from frontend.api.http import Wire, segment
 from frontend.api.types import (
     CheckObject,
     DatasetRowHistory,
@@ -32,7 +32,7 @@ class Files(Wire):
         return [file for file in self.files(limit=MOST_DATASETS)["data"] if file["status"] == "processed"]
 
     def file(self, file_id: str) -> FileObject:
-        return cast("FileObject", self.get_json(f"/v1/files/{file_id}"))
+        return cast("FileObject", self.get_json(f"/v1/files/{segment(file_id)}"))
 
     def upload(
         self,
@@ -61,17 +61,17 @@ class Files(Wire):
         return cast("FilePreview", self.call("POST", "/v1/files/preview", data=form, files=files))
 
     def delete_file(self, file_id: str) -> None:
-        self.call("DELETE", f"/v1/files/{file_id}")
+        self.call("DELETE", f"/v1/files/{segment(file_id)}")
 
     def file_content(self, file_id: str) -> bytes:
-        return self.get_bytes(f"/v1/files/{file_id}/content")
+        return self.get_bytes(f"/v1/files/{segment(file_id)}/content")
 
     def file_report(self, file_id: str, *, against: str | None = None) -> FileReport:
         """Return a file's report. `against`: another file; the report then contains their overlap."""
-        return cast("FileReport", self.get_json(f"/v1/files/{file_id}/report", against=against))
+        return cast("FileReport", self.get_json(f"/v1/files/{segment(file_id)}/report", against=against))
 
     def file_image(self, file_id: str, sha256: str) -> bytes:
-        return self.get_bytes(f"/v1/files/{file_id}/images/{sha256}")
+        return self.get_bytes(f"/v1/files/{segment(file_id)}/images/{segment(sha256)}")
 
     def count_tokens(
         self,
@@ -86,14 +86,15 @@ class Files(Wire):
         """Start counting the tokens of a file's rows; the report contains the result once the check is done."""
         limits = {"max_prompt_tokens": max_prompt_tokens, "max_completion_tokens": max_completion_tokens}
         body = {"model": model, **limits, "fold_system": fold_system, "instruction": instruction}
-        return cast("CheckObject", self.call("POST", f"/v1/files/{file_id}/tokens", json=body))
+        return cast("CheckObject", self.call("POST", f"/v1/files/{segment(file_id)}/tokens", json=body))
 
     def file_rows(
         self, file_id: str, *, search: str | None = None, after: str | None = None, limit: int
     ) -> Page[FileRow]:
         """List rows in order; with `search`, those whose question or reference contains it."""
         return cast(
-            "Page[FileRow]", self.get_json(f"/v1/files/{file_id}/rows", search=search, after=after, limit=limit)
+            "Page[FileRow]",
+            self.get_json(f"/v1/files/{segment(file_id)}/rows", search=search, after=after, limit=limit),
         )
 
     def rows_from(self, file_id: str, first: int, *, limit: int) -> list[FileRow]:
@@ -103,31 +104,32 @@ class Files(Wire):
     def rows_by_number(self, file_id: str, numbers: Sequence[int]) -> list[FileRow]:
         """Return at most 500 rows by number, counted from 0; missing ones are left out."""
         query = {"number": list(numbers), "limit": len(numbers)}
-        return cast("list[FileRow]", self.call("GET", f"/v1/files/{file_id}/rows", params=query)["data"])
+        return cast("list[FileRow]", self.call("GET", f"/v1/files/{segment(file_id)}/rows", params=query)["data"])
 
     def create_version(
         self, file_id: str, *, edits: list[Json], filters: list[Json], filename: str | None
     ) -> FileObject:
         """Create a new file: this one with the edits, without the rows that the filters exclude."""
         body: Json = {"edits": edits, "filters": filters} | ({"filename": filename} if filename else {})
-        return cast("FileObject", self.call("POST", f"/v1/files/{file_id}/versions", json=body))
+        return cast("FileObject", self.call("POST", f"/v1/files/{segment(file_id)}/versions", json=body))
 
     def split_file(self, file_id: str, *, share: float, seed: int, stratify_by: str | None) -> SplitObject:
         """Create two new files, `train` and `validation`."""
         body: Json = {"share": share, "seed": seed, "stratify_by": stratify_by}
-        return cast("SplitObject", self.call("POST", f"/v1/files/{file_id}/split", json=body))
+        return cast("SplitObject", self.call("POST", f"/v1/files/{segment(file_id)}/split", json=body))
 
     def file_versions(self, file_id: str) -> list[FileObject]:
         """List all versions of a file, the oldest first."""
-        return cast("list[FileObject]", self.get_json(f"/v1/files/{file_id}/versions")["data"])
+        return cast("list[FileObject]", self.get_json(f"/v1/files/{segment(file_id)}/versions")["data"])
 
     def file_difference(self, file_id: str, *, to: str, limit: int) -> DifferencePage:
-        return cast("DifferencePage", self.get_json(f"/v1/files/{file_id}/difference", to=to, limit=limit))
+        return cast("DifferencePage", self.get_json(f"/v1/files/{segment(file_id)}/difference", to=to, limit=limit))
 
     def file_history(self, file_id: str, first: int, *, limit: int) -> Page[DatasetRowHistory]:
         """Return `limit` rows from this number, with their solve rates in each job."""
         return cast(
-            "Page[DatasetRowHistory]", self.get_json(f"/v1/files/{file_id}/history", after=_before(first), limit=limit)
+            "Page[DatasetRowHistory]",
+            self.get_json(f"/v1/files/{segment(file_id)}/history", after=_before(first), limit=limit),
         )
 
 

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Generator, Mapping
 from typing import Any, cast
+from urllib.parse import quote
 
 import httpx
 
@@ -49,8 +50,23 @@ def new_connections(url: str) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=TIMEOUT)
 
 
+def segment(given: str) -> str:
+    """Encode an id as one segment of a path. ApiError 404 for one that would lead to another route.
+
+    Ids come from the browser's address: unencoded, a link could steer the signed-in user's request to any route.
+    """
+    if given in ("", ".", "..") or "/" in given:  # servers and proxies decode %2F before they route
+        raise _nowhere()
+    return quote(given, safe=":@")
+
+
+def segments(given: str) -> str:
+    """Encode a name that may contain slashes, such as a model's, as segments of a path; raises as `segment`."""
+    return "/".join(segment(part) for part in given.split("/"))
+
+
 class Wire:
-    """The API with one key."""
+    """The API with one key. Paths are built with `segment`."""
 
     def __init__(self, connections: httpx.Client, *, key: str) -> None:
         self._connections = connections
@@ -89,11 +105,15 @@ class Wire:
         except httpx.TransportError as error:
             raise _no_answer(error) from error
         except httpx.InvalidURL as error:
-            message = "Nothing can exist at this address. Go back to the list and choose again."
-            raise ApiError(message, status=404, code="not_found", param=None, request_id=None) from error
+            raise _nowhere() from error
         if response.is_error:
             raise _error_of(response)
         return response
+
+
+def _nowhere() -> ApiError:
+    message = "Nothing can exist at this address. Go back to the list and choose again."
+    return ApiError(message, status=404, code="not_found", param=None, request_id=None)
 
 
 def _no_answer(error: httpx.TransportError) -> ApiError:

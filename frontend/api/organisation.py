@@ -1,9 +1,8 @@
 """Keys, members, projects, the audit log, webhooks and workers."""
 
 from typing import Any, cast
-from urllib.parse import quote
 
-from frontend.api.http import Wire
+from frontend.api.http import Wire, segment
 from frontend.api.types import (
     AuditObject,
     DeliveryObject,
@@ -35,12 +34,12 @@ class People(Wire):
         self, *, name: str, role: Role, expires_in_days: int | None, project_id: str | None = None
     ) -> NewKey:
         """Create a key for the caller's project, or for another (administrators only)."""
-        path = "/v1/keys" if project_id is None else f"/v1/projects/{project_id}/keys"
+        path = "/v1/keys" if project_id is None else f"/v1/projects/{segment(project_id)}/keys"
         body: dict[str, Any] = {"name": name, "role": role, "expires_in_days": expires_in_days}
         return cast("NewKey", self.call("POST", path, json=body))
 
     def revoke_key(self, key_id: str) -> None:
-        self.call("DELETE", f"/v1/keys/{key_id}")
+        self.call("DELETE", f"/v1/keys/{segment(key_id)}")
 
     def members(self, *, after: str | None, limit: int) -> Page[MemberObject]:
         """List members by address."""
@@ -51,7 +50,7 @@ class People(Wire):
         return cast("MemberObject", self.call("POST", "/v1/members", json={"email": email, "role": role}))
 
     def remove_member(self, email: str) -> None:
-        self.call("DELETE", f"/v1/members/{quote(email)}")
+        self.call("DELETE", f"/v1/members/{segment(email)}")
 
     def projects(self, *, after: str | None, limit: int) -> Page[ProjectObject]:
         """List projects, the oldest first, with their usage."""
@@ -62,7 +61,8 @@ class People(Wire):
 
     def change_project(self, project_id: str, *, name: str, quotas: Quotas) -> ProjectObject:
         return cast(
-            "ProjectObject", self.call("POST", f"/v1/projects/{project_id}", json={"name": name, "quotas": quotas})
+            "ProjectObject",
+            self.call("POST", f"/v1/projects/{segment(project_id)}", json={"name": name, "quotas": quotas}),
         )
 
     def audit(self, *, after: str | None, limit: int, **filters: str | int | None) -> Page[AuditObject]:
@@ -77,15 +77,17 @@ class People(Wire):
         return cast("NewWebhook", self.call("POST", "/v1/webhooks", json={"url": url, "events": events}))
 
     def delete_webhook(self, webhook_id: str) -> None:
-        self.call("DELETE", f"/v1/webhooks/{webhook_id}")
+        self.call("DELETE", f"/v1/webhooks/{segment(webhook_id)}")
 
     def test_webhook(self, webhook_id: str) -> DeliveryObject:
         """Send a test event; the deliveries contain its result."""
-        return cast("DeliveryObject", self.call("POST", f"/v1/webhooks/{webhook_id}/test"))
+        return cast("DeliveryObject", self.call("POST", f"/v1/webhooks/{segment(webhook_id)}/test"))
 
     def deliveries(self, webhook_id: str, *, limit: int) -> list[DeliveryObject]:
         """List deliveries, the newest first."""
-        return cast("list[DeliveryObject]", self.get_json(f"/v1/webhooks/{webhook_id}/deliveries", limit=limit)["data"])
+        return cast(
+            "list[DeliveryObject]", self.get_json(f"/v1/webhooks/{segment(webhook_id)}/deliveries", limit=limit)["data"]
+        )
 
     def workers(self) -> list[WorkerObject]:
         """List the live workers, the earliest started first."""

@@ -45,12 +45,17 @@ class PointObject(TypedDict):
     seconds: float
 
 
+Verdict = Literal["better", "undecided", "worse", "nothing_learned", "imitation_enough"]
+"""The verdict on held-out questions."""
+
+
 class ArmObject(TypedDict):
     """The result of one arm. `score` is avg@k at `steps`, the last evaluation of each seed after a step that started
     within the budget; None if there is none. `difference`, `p_value` and `p_adjusted` (Holm) are against the first arm,
-    paired by question; `by_seed` is the difference of each seed. `seconds` is step time times devices;
-    `cost_per_point_s` is the cost of a gain of 0.01 in such seconds, `cost_per_point` in money if the server has a
-    price. `unscored` of the `completions` at `steps` have no score (abstentions, errors, timeouts), and are left out.
+    paired by question, and `outcome` is whether the arm is better, worse or undecided; `by_seed` is the difference of
+    each seed. `seconds` is step time times devices; `cost_per_point_s` is the cost of a gain of 0.01 over the base in
+    such seconds, None if no gain was shown, `cost_per_point` in money if the server has a price. `unscored` of the
+    `completions` at `steps` have no score (abstentions, errors, timeouts), and are left out.
     """
 
     name: str
@@ -69,6 +74,7 @@ class ArmObject(TypedDict):
     by_seed: list[float]
     p_value: float | None
     p_adjusted: float | None
+    outcome: Verdict | None
 
 
 class AuditObject(TypedDict):
@@ -707,14 +713,6 @@ class FileRow(TypedDict):
     row_hash: str
 
 
-class HeldOut(TypedDict):
-    """The mean score on held-out questions before training, after a warm start and after training, if measured."""
-
-    before: float | None
-    warm: float | None
-    after: float | None
-
-
 class HintFacts(TypedDict):
     """A kind of hint shown to the teacher."""
 
@@ -820,9 +818,40 @@ class JobChecks(TypedDict):
     overridden_at: int | None
 
 
+class ScoreObject(TypedDict):
+    """The mean score of `n` held-out questions, with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+class DifferenceObject(TypedDict):
+    """The mean difference, paired by question, with its 95 % interval and the p-value of a sign-flip test."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+class ResultObject(TypedDict):
+    """What training changed on held-out questions: `base` before it, `warm` after a warm start, `trained` after it.
+    `difference` is that of `trained` and `base`. What was not measured is None.
+    """
+
+    verdict: Verdict
+    base: ScoreObject | None
+    warm: ScoreObject | None
+    trained: ScoreObject | None
+    difference: DifferenceObject | None
+
+
 class JobObject(TypedDict):
     """OpenAI's job object. `method.reinforcement` contains the grader at creation, in `x_rlsd` every resolved setting
-    and in `x_asked` those that the request set.
+    and in `x_asked` those that the request set. `x_result` is None until the held-out questions are measured after
+    training.
     """
 
     id: str
@@ -847,6 +876,7 @@ class JobObject(TypedDict):
     user_provided_suffix: str | None
     x_progress: Progress
     x_checks: JobChecks
+    x_result: NotRequired[ResultObject | None]
 
 
 Role = Literal["viewer", "editor", "admin"]
@@ -931,7 +961,9 @@ class Method(TypedDict):
 
 
 class ModelObject(TypedDict):
-    """OpenAI's model object. `x_job` trained it from `x_base` with `x_method`; all None for a base model."""
+    """OpenAI's model object. `x_job` trained it from `x_base` with `x_method`, with the result `x_result`; all None for
+    a base model. A checkpoint has no result.
+    """
 
     id: str
     object: NotRequired[Literal["model"]]
@@ -941,7 +973,7 @@ class ModelObject(TypedDict):
     x_base: NotRequired[str | None]
     x_method: NotRequired[str | None]
     x_seed: NotRequired[int | None]
-    x_held_out: NotRequired[HeldOut | None]
+    x_result: NotRequired[ResultObject | None]
 
 
 class NewKey(TypedDict):

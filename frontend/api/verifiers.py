@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from frontend.api.http import Wire
+from frontend.api.http import Wire, segment
 from frontend.api.types import (
     CheckObject,
     InstructionsObject,
@@ -41,16 +41,16 @@ class Verifiers(Wire):
         return cast("list[ReadyMadeObject]", self.get_json("/v1/verifiers/ready-made")["data"])
 
     def verifier(self, verifier_id: str) -> VerifierObject:
-        return cast("VerifierObject", self.get_json(f"/v1/verifiers/{verifier_id}"))
+        return cast("VerifierObject", self.get_json(f"/v1/verifiers/{segment(verifier_id)}"))
 
     def verifier_versions(self, verifier_id: str) -> Page[VersionObject]:
-        return cast("Page[VersionObject]", self.get_json(f"/v1/verifiers/{verifier_id}/versions", limit=100))
+        return cast("Page[VersionObject]", self.get_json(f"/v1/verifiers/{segment(verifier_id)}/versions", limit=100))
 
     def create_verifier(self, *, name: str, grader: Json) -> VerifierObject:
         return cast("VerifierObject", self.call("POST", "/v1/verifiers", json={"name": name, "grader": grader}))
 
     def add_verifier_version(self, verifier_id: str, *, name: str, grader: Json) -> VerifierObject:
-        path = f"/v1/verifiers/{verifier_id}/versions"
+        path = f"/v1/verifiers/{segment(verifier_id)}/versions"
         return cast("VerifierObject", self.call("POST", path, json={"name": name, "grader": grader}))
 
     def validate_grader(self, grader: Json) -> ValidateResponse:

@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from frontend.api.types import EvaluationObject, JobObject
+from frontend.api.types import EvaluationObject, JobObject, Verdict
 from frontend.components import charts
 from frontend.words import held_out, units
 
@@ -18,8 +18,8 @@ def verdict(evaluations: list[EvaluationObject], *, job: JobObject) -> None:
     before, after = held_out.measured(evaluations, "baseline"), held_out.measured(evaluations, "trained")
     warm = held_out.measured(evaluations, "warm")
     st.subheader("Held-out questions", anchor=False)
-    judgement = held_out.judged(evaluations, job=job)
-    if judgement == "nothing_learned":
+    found = held_out.verdict_of(job)
+    if found == "nothing_learned":
         st.warning(NOTHING_LEARNED, title="Nothing was learned", icon=":material/block:")
     if before is None:
         st.caption(
@@ -28,28 +28,31 @@ def verdict(evaluations: list[EvaluationObject], *, job: JobObject) -> None:
         )
         return
     left, *middle, right = st.columns(2 if warm is None else 3)
-    _score(left, "Before training", before)
+    _score(left, "Before training", before, shown=False)
     if warm is not None:
-        _score(middle[0], "After imitation", warm)
+        _score(middle[0], "After imitation", warm, shown=False)
     if after is None:
         right.metric("After training", "–", border=True, help="Measured after the last step.", height="stretch")
     else:
-        _score(right, "After training", after)
+        _score(right, "After training", after, shown=found in ("better", "worse", "imitation_enough"))
         if (kept := held_out.kept_sentence(after)) is not None:
             st.caption(kept)
-        _judged(after, judgement)
+        _judged(after, found)
     sentence = held_out.beyond_imitation(evaluations)
     if sentence is not None:
         st.info(sentence, title="What training added to imitation", icon=":material/stairs:")
     charts.held_out(evaluations, key="held_out")
 
 
-def _score(place: DeltaGenerator, label: str, found: EvaluationObject) -> None:
+def _score(place: DeltaGenerator, label: str, found: EvaluationObject, *, shown: bool) -> None:
+    """Show a score and its distance to the first; coloured, with an arrow, only if the difference was `shown`."""
     difference = found["difference"]
     place.metric(
         label,
         f"{found['mean']:.3f}",
         delta=None if difference is None or difference["mean"] == 0 else f"{difference['mean']:+.3f}",
+        delta_color="normal" if shown else "off",
+        delta_arrow="auto" if shown else "off",
         border=True,
         height="stretch",
     )
@@ -64,26 +67,24 @@ def _score(place: DeltaGenerator, label: str, found: EvaluationObject) -> None:
         )
 
 
-def _judged(after: EvaluationObject, judgement: held_out.Judgement | None) -> None:
+def _judged(after: EvaluationObject, found: Verdict | None) -> None:
     difference, p = after["difference"], after["p_value"]
-    if difference is None or judgement == "nothing_learned":
+    if difference is None or found is None or found == "nothing_learned":
         return
     interval = f"95 % interval {difference['low']:+.3f} to {difference['high']:+.3f}"
     chance = "" if p is None else f", p {units.small_probability(p)}"
     text = f"The difference is {difference['mean']:+.3f} ({interval}{chance})."
-    if judgement == "better":
-        st.success(
-            f"{text} The interval excludes zero: training helped.", title="Better", icon=":material/trending_up:"
-        )
-    elif judgement == "worse":
-        st.error(
-            f"{text} The interval excludes zero: training made the model worse.",
-            title="Worse",
-            icon=":material/trending_down:",
+    look = held_out.VERDICTS[found]
+    if found == "worse":
+        st.error(f"{text} Training made the model worse.", title=look.label, icon=look.icon)
+    elif found == "undecided":
+        excluded = not difference["low"] <= 0 <= difference["high"]
+        why = " So few answers differ that chance alone explains such an interval." if excluded else ""
+        st.info(
+            f"{text} No difference was shown.{why} More held-out questions narrow the interval.",
+            title=look.label,
+            icon=look.icon,
         )
     else:
-        st.info(
-            f"{text} The interval includes zero: no difference was shown. More held-out questions narrow the interval.",
-            title="Undecided",
-            icon=":material/help:",
-        )
+        helped = " Training helped." if found == "better" else ""
+        st.success(f"{text}{helped}", title=look.label, icon=look.icon)

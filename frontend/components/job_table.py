@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api.types import JobObject
+from frontend.components.verdict_chip import chip
 from frontend.words import units
+from frontend.words.held_out import verdict_of
 from frontend.words.job_settings import method_name
 from frontend.words.job_states import MOVING, look
 
@@ -39,6 +41,7 @@ def row(job: JobObject, *, zone: ZoneInfo, more: str | None) -> None:
             st.progress(units.share(step, most), text=f"step {step:,} of {most:,}", width=220)
         else:
             st.caption(f"{step:,} of {units.count(most, 'step')}", width="content")
+        chip(verdict_of(job))
         st.badge(state.label, color=state.color)
 
 

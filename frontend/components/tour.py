@@ -5,12 +5,12 @@ import io
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Json
+from frontend.api.types import Json, Verdict
 from frontend.components import rights
 from frontend.components.job_feed import JobFeed
 from frontend.widgets import problems
 from frontend.words import starter
-from frontend.words.held_out import Judgement, judged
+from frontend.words.held_out import verdict_of
 
 MOST_FILES = 100
 
@@ -69,13 +69,13 @@ def _verifier(client: Client, grader: Json) -> str:
 def guide(feed: JobFeed) -> None:
     """Show the tour's note for the current phase, on the page of its job."""
     if starter.is_tour(feed.job):
-        judgement = judged(feed.evaluations, job=feed.job) or "undecided"
+        judgement = verdict_of(feed.job) or "undecided"
         current = phase(feed.job["status"], step=feed.step, max_steps=feed.max_steps, judgement=judgement)
         title, text = WORDS[current]
         st.info(text, title=f"Tour: {title}", icon=":material/explore:")
 
 
-def phase(status: str, *, step: int, max_steps: int, judgement: Judgement) -> str:
+def phase(status: str, *, step: int, max_steps: int, judgement: Verdict) -> str:
     """Return the tour's phase for a job's state. `judgement`: of a succeeded job."""
     if status == "succeeded":
         return judgement

@@ -11,7 +11,6 @@ import threading
 import time
 from dataclasses import dataclass
 
-COOKIE = "rlsd_session"
 IDLE_S = 12 * 3600.0
 SESSION = "browser_session"
 """Key of the session id in `st.session_state`."""
@@ -23,6 +22,15 @@ MOST_SESSIONS = 10_000
 class Session:
     key: str
     used_at: float
+
+
+def cookie_of(host: str) -> str:
+    """Return the name of the session cookie for a `Host` header, such as `localhost:8501`.
+
+    Browsers share cookies between the ports of a host; the port in the name keeps two Workbenches apart.
+    """
+    port = host.rpartition(":")[2]
+    return f"rlsd_session_{port}" if port.isdigit() else "rlsd_session"
 
 
 class Sessions:

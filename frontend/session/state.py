@@ -11,7 +11,7 @@ import streamlit as st
 
 from frontend.api import Client, api_url, new_connections
 from frontend.session import identity
-from frontend.session.browser_sessions import COOKIE, SESSION, sessions
+from frontend.session.browser_sessions import SESSION, cookie_of, sessions
 from frontend.session.drafts import drafts
 
 KEY = "api_key"
@@ -32,7 +32,7 @@ def connections() -> httpx.Client:
 def signed_in() -> bool:
     """Report whether there is a key; after a refresh, take it from the browser's session."""
     if KEY not in st.session_state:
-        session_id = st.context.cookies.get(COOKIE)
+        session_id = st.context.cookies.get(cookie_of(st.context.headers.get("Host", "")))
         key = sessions.key_of(session_id) if session_id else None
         if key is None:
             return False

@@ -1,12 +1,29 @@
-"""The verdict of the held-out questions on a job: better, worse, undecided, or nothing learned. Pure."""
+"""Words for the result of training on held-out questions. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from frontend.api.types import EvaluationObject, JobObject
+from frontend.api.types import EvaluationObject, JobObject, ResultObject, Verdict
 
-Judgement = Literal["better", "worse", "undecided", "nothing_learned"]
 Phase = Literal["baseline", "warm", "trained"]
+Color = Literal["green", "gray", "red", "orange", "blue"]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictLook:
+    label: str
+    color: Color
+    icon: str
+
+
+VERDICTS: dict[Verdict, VerdictLook] = {
+    "better": VerdictLook("Better", "green", ":material/trending_up:"),
+    "undecided": VerdictLook("Undecided", "gray", ":material/help:"),
+    "worse": VerdictLook("Worse", "red", ":material/trending_down:"),
+    "nothing_learned": VerdictLook("Nothing learned", "orange", ":material/block:"),
+    "imitation_enough": VerdictLook("Imitation was enough", "blue", ":material/stairs:"),
+}
 
 
 def measured(evaluations: Sequence[EvaluationObject], phase: Phase) -> EvaluationObject | None:
@@ -26,9 +43,10 @@ def kept_sentence(after: EvaluationObject) -> str | None:
     )
 
 
-def learned_nothing(job: JobObject) -> bool:
-    """Report whether no completion of any step had a signal: no token was trained on, the adapter does nothing."""
-    return job["status"] == "succeeded" and job["trained_tokens"] == 0
+def verdict_of(job: JobObject) -> Verdict | None:
+    """Return the API's verdict; None before there is one."""
+    result = job.get("x_result")
+    return None if result is None else result["verdict"]
 
 
 def beyond_imitation(evaluations: Sequence[EvaluationObject]) -> str | None:
@@ -38,15 +56,9 @@ def beyond_imitation(evaluations: Sequence[EvaluationObject]) -> str | None:
     return None if since is None else since.get("sentence")
 
 
-def judged(evaluations: Sequence[EvaluationObject], *, job: JobObject) -> Judgement | None:
-    """Judge by whether the interval of the difference excludes zero; None if there is none.
-
-    If nothing was learned, the evaluations are ignored.
-    """
-    if learned_nothing(job):
-        return "nothing_learned"
-    after = measured(evaluations, "trained")
-    difference = None if after is None else after["difference"]
-    if difference is None:
+def scores(result: ResultObject) -> str | None:
+    """Return `held-out score 0.18 → 0.74`; None unless it was measured both before and after training."""
+    base, warm, trained = result["base"], result["warm"], result["trained"]
+    if base is None or trained is None:
         return None
-    return "better" if difference["low"] > 0 else "worse" if difference["high"] < 0 else "undecided"
+    return "held-out score " + " → ".join(f"{score['mean']:.2f}" for score in (base, warm, trained) if score)

@@ -158,6 +158,16 @@ def test_an_unknown_id_in_the_address_is_reported(page: str, key: str) -> None:
     assert "none-such" in app.error[0].value
 
 
+@pytest.mark.parametrize("page", IDS)
+@pytest.mark.parametrize("crafted", ["../verifiers/{}", "a?b#c"])
+def test_a_crafted_id_in_the_address_reaches_nothing_else(client: Client, key: str, page: str, crafted: str) -> None:
+    saved = client.create_verifier(name="last word", grader=GRADER)
+    app = opened(page, key=key, **{IDS[page]: crafted.format(saved["id"])})
+    assert not app.exception
+    assert app.error
+    assert "Unknown request URL" not in app.error[0].value
+
+
 def test_a_dataset_shows_its_rows_in_both_forms(client: Client, key: str, rows_file: Path) -> None:
     with rows_file.open("rb") as content:
         file = client.upload(content, filename="rows.jsonl", mapping=None)

@@ -71,7 +71,11 @@ def test_a_job_imitates_then_trains_and_says_what_training_added(api: Api) -> No
     assert messages["imitation"] == "Warm start of 6 steps. The worked solutions of 5 rows are imitated."
     assert messages["beyond_imitation"] == since["sentence"]
     [model] = [m for m in answered(api.http.get("/v1/models"))["data"] if m["x_job"] == job.id]
-    assert model["x_held_out"] == {"before": baseline["mean"], "warm": warm["mean"], "after": trained["mean"]}
+    result = model["x_result"]
+    measured = (baseline, warm, trained)
+    assert [result[name]["mean"] for name in ("base", "warm", "trained")] == [found["mean"] for found in measured]
+    assert result["difference"] == trained["difference"] | {"p": trained["p_value"]}
+    assert answered(api.http.get(f"/v1/fine_tuning/jobs/{job.id}"))["x_result"] == result
     adapter = api.http.get(f"/v1/fine_tuning/jobs/{job.id}/adapter").content
     assert since["sentence"] in zipfile.ZipFile(io.BytesIO(adapter)).read("README.md").decode()
 

@@ -15,6 +15,7 @@ from backend.comparisons.analysis import Analysis, ArmResult
 from backend.comparisons.kept import AnalysisCache
 from backend.comparisons.plan import ComparisonRequest
 from backend.comparisons.store import analysis_of, cancel, start
+from backend.core.outcome import Verdict
 from backend.db.base import unix_s
 from backend.db.comparisons import ComparedJob, Comparison, comparisons_of, runs_of
 from backend.db.jobs import Job
@@ -75,9 +76,10 @@ class PointObject(BaseModel):
 class ArmObject(BaseModel):
     """The result of one arm. `score` is avg@k at `steps`, the last evaluation of each seed after a step that started
     within the budget; None if there is none. `difference`, `p_value` and `p_adjusted` (Holm) are against the first arm,
-    paired by question; `by_seed` is the difference of each seed. `seconds` is step time times devices;
-    `cost_per_point_s` is the cost of a gain of 0.01 in such seconds, `cost_per_point` in money if the server has a
-    price. `unscored` of the `completions` at `steps` have no score (abstentions, errors, timeouts), and are left out.
+    paired by question, and `outcome` is whether the arm is better, worse or undecided; `by_seed` is the difference of
+    each seed. `seconds` is step time times devices; `cost_per_point_s` is the cost of a gain of 0.01 over the base in
+    such seconds, None if no gain was shown, `cost_per_point` in money if the server has a price. `unscored` of the
+    `completions` at `steps` have no score (abstentions, errors, timeouts), and are left out.
     """
 
     name: str
@@ -96,6 +98,7 @@ class ArmObject(BaseModel):
     by_seed: list[float]
     p_value: float | None
     p_adjusted: float | None
+    outcome: Verdict | None
 
 
 class ComparisonResult(BaseModel):
@@ -196,4 +199,4 @@ def _run_object(run: ComparedJob, job: Job) -> RunObject:
 def _arm_object(arm: ArmResult, *, price: float | None) -> ArmObject:
     seconds = arm.cost_per_point_s
     cost = None if price is None or seconds is None else seconds / HOUR_S * price
-    return ArmObject.model_validate(asdict(arm) | {"cost_per_point": cost})
+    return ArmObject.model_validate(asdict(arm) | {"outcome": arm.outcome, "cost_per_point": cost})

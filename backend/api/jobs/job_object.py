@@ -6,12 +6,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from backend.api.http.paging import ListItem
+from backend.api.http.paging import ListItem, Page
+from backend.api.jobs.result_object import ResultObject, result_object
 from backend.core.verdict import Finding, Level
 from backend.db.base import unix_s, utc_now
 from backend.db.jobs import Job
 from backend.jobs.checks import checks_of
 from backend.jobs.lifecycle import JobState
+from backend.jobs.result import results_of
 from backend.jobs.time_left import seconds_left
 from backend.verifiers.selfcheck_result import AlteredAnswer, ReferenceReading
 
@@ -79,7 +81,8 @@ class JobHyperparameters(BaseModel):
 
 class JobObject(ListItem):
     """OpenAI's job object. `method.reinforcement` contains the grader at creation, in `x_rlsd` every resolved setting
-    and in `x_asked` those that the request set."""
+    and in `x_asked` those that the request set. `x_result` is None until the held-out questions are measured after
+    training."""
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
     created_at: int
@@ -102,9 +105,19 @@ class JobObject(ListItem):
     user_provided_suffix: str | None
     x_progress: Progress
     x_checks: JobChecks
+    x_result: ResultObject | None = None
+
+
+def with_results(session: Session, found: Page[JobObject]) -> Page[JobObject]:
+    """Add the results of a page of jobs, by one query."""
+    results = results_of(session, [job.id for job in found.data])
+    for job in found.data:
+        job.x_result = result_object(results.get(job.id))
+    return found
 
 
 def job_object(session: Session, job: Job) -> JobObject:
+    """Describe a job without its result."""
     eta_s = seconds_left(session, job)
     finish = None if eta_s is None else unix_s(utc_now() + timedelta(seconds=eta_s))
     requested = job.request["method"]["reinforcement"].get("hyperparameters", {})

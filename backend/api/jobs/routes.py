@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
 from backend.api.http.dependencies import Database, JobOfPath
-from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageParams, PageQuery, page_of
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageParams, PageQuery, page, page_of
 from backend.api.http.rights import JobsRead, JobsWrite
-from backend.api.jobs.job_object import JobObject, job_object
+from backend.api.jobs.job_object import JobObject, job_object, with_results
 from backend.base_models import base_models
 from backend.db.base import unix_s
 from backend.db.blobs import size_of
@@ -111,13 +111,13 @@ def list_jobs(
     jobs = jobs_of(
         caller.project, states=status, part_of_name=name, metadata=metadata, without_metadata=without_metadata
     )
-    return page_of(session, jobs, query, to_item=lambda job: job_object(session, job))
+    return with_results(session, page_of(session, jobs, query, to_item=lambda job: job_object(session, job)))
 
 
 @router.get("/{job_id}")
 def get_job(job: JobOfPath, _: JobsRead, session: Database) -> JobObject:
     """Return a job."""
-    return job_object(session, job)
+    return with_results(session, page([job_object(session, job)])).data[0]
 
 
 @router.delete("/{job_id}")

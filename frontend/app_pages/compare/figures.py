@@ -75,13 +75,10 @@ def figures(result: ComparisonResult) -> Table:
 
 def tone(result: ComparisonResult) -> str:
     """Return `better`, `worse` or `both` by the significant differences; `open` if there is none."""
-    known = [arm for arm in result["arms"] if arm["difference"] and (arm["p_adjusted"] or 0) < 0.05]
-    signs = {
-        arm["difference"]["mean"] > 0 for arm in known if arm["difference"] and arm["difference"]["low"] is not None
-    }
-    if not signs:
+    outcomes = {arm["outcome"] for arm in result["arms"]} & {"better", "worse"}
+    if not outcomes:
         return "open"
-    return "both" if len(signs) > 1 else "better" if signs == {True} else "worse"
+    return "both" if len(outcomes) > 1 else str(outcomes.pop())
 
 
 def title(result: ComparisonResult) -> str:

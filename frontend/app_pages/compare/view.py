@@ -7,7 +7,7 @@ from frontend.api.types import JobObject, RunObject
 from frontend.app_pages.compare import charts as compare_charts
 from frontend.app_pages.compare import figures as comparing
 from frontend.app_pages.compare.feed import ComparisonFeed
-from frontend.components import side_by_side
+from frontend.components import side_by_side, verdict_chip
 from frontend.words import units
 from frontend.words.job_states import look
 from frontend.words.markdown import plain
@@ -21,17 +21,17 @@ LOOKS = {
 SO_FAR = "Preliminary, from runs that have not ended"
 MEANING = """
 - **Score**: the mean on held-out questions, before and after training, with its 95 % interval.
-- **Difference**: to the baseline, question by question, in the unit of the score. If its interval includes 0, it may be
-  chance.
+- **Difference**: to the baseline, question by question, in the unit of the score. It counts as
+  shown if its interval excludes 0 and its p-value is below 0.05.
 - **p-value**: if there were no difference, chance alone would produce one this large in this share of comparisons,
-  corrected for the number of methods (Holm). It is not the probability that the difference is chance. Below 0.05, a
-  difference counts as shown.
+  corrected for the number of methods (Holm). It is not the probability that the difference is chance.
 - **Pass@k**: the probability that at least one of k answers to a question is right.
 - **Answers without a score**: completions on which the verifier abstained or failed. They are left out of every score.
 - **Device time, tokens**: the average per run up to the compared step, without evaluations; the time is summed over
   devices. Tokens count once per pass through the model: sampling, the teacher's pass, the update. A model's card counts
   only those of the updates.
 - **Cost of +0.01 score**: device time, and money if the server has a price, for each 0.01 gained over the base model.
+  A dash if no gain was shown.
 """
 
 
@@ -44,6 +44,9 @@ def result(feed: ComparisonFeed) -> None:
         title = SO_FAR if found["questions"] else "No verdict yet"
         banner, icon = st.info, ":material/hourglass_top:"
     banner(found["verdict"], title=title, icon=icon)
+    with st.container(horizontal=True):
+        for arm in found["arms"]:
+            verdict_chip.chip(arm["outcome"], about=plain(arm["name"]))
     scores = comparing.score_table(found)
     left, right = st.columns(2)
     with left:

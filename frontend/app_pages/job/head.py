@@ -11,6 +11,7 @@ from frontend.app_pages.job import checks
 from frontend.components import rights
 from frontend.components.job_feed import JobFeed, pace_s, seconds_left
 from frontend.components.job_table import start_time, title_of
+from frontend.components.verdict_chip import chip
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import held_out, units
@@ -27,7 +28,8 @@ def show(feed: JobFeed, client: Client) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="job_state"):
         st.title(title_of(job), anchor=False, width="content")
         st.badge(state_now.label, icon=state_now.icon, color=state_now.color)
-    sentence = NOTHING_LEARNED if held_out.learned_nothing(job) else state_now.sentence
+        chip(held_out.verdict_of(job))
+    sentence = NOTHING_LEARNED if held_out.verdict_of(job) == "nothing_learned" else state_now.sentence
     st.caption(f"{sentence} Model {job['model']}, {start_time(job, state.zone())}.")
     _error(job)
     checks.show(job, client)

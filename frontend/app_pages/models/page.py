@@ -7,7 +7,7 @@ import streamlit as st
 from frontend.api import ApiError, Client, public_api_url
 from frontend.api.types import ModelObject
 from frontend.app_pages.models import card, fetch, use_code
-from frontend.components import downloads, rights
+from frontend.components import downloads, rights, verdict_chip
 from frontend.components.job_feed import JobFeed
 from frontend.session import state
 from frontend.widgets import links, problems, tabs
@@ -61,7 +61,7 @@ def row(model: ModelObject, *, about: str) -> None:
             icon = ":material/model_training:" if is_trained(model) else ":material/deployed_code:"
             links.within("app_pages/models/page.py", f"**{title_of(name)}**", icon=icon, key=f"open_{name}", model=name)
             st.caption(about)
-        held_out(model)
+        verdict_chip.of_model(model)
         st.page_link(
             "app_pages/playground/page.py",
             label="Try it",
@@ -73,20 +73,6 @@ def row(model: ModelObject, *, about: str) -> None:
 def origin(model: ModelObject, *, zone: ZoneInfo) -> str:
     method = f" with {model['x_method'].upper()}" if model["x_method"] else ""
     return f"from {model['x_base']}{method}, seed {model['x_seed']} · trained {units.moment(model['created'], zone)}"
-
-
-def held_out(model: ModelObject) -> None:
-    figures = model["x_held_out"] or {"before": None, "after": None}
-    before, after = figures["before"], figures["after"]
-    if after is None:
-        return
-    change = "" if before is None else f"{before:.2f} → "
-    better = before is not None and after > before
-    st.badge(
-        f"held-out score {change}{after:.2f}",
-        color="green" if better else "gray",
-        icon=":material/trending_up:" if better else None,
-    )
 
 
 def playground_query(model: ModelObject) -> dict[str, str]:
@@ -121,7 +107,7 @@ def trained_page(client: Client, model: ModelObject, *, zone: ZoneInfo) -> None:
     manifest = client.manifest(job["id"])
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(title_of(model["id"]), anchor=False, width="content")
-        held_out(model)
+        verdict_chip.of_model(model)
     st.caption(f"{origin(model, zone=zone)} · `{model['id']}`")
     with st.container(horizontal=True):
         if st.button("Compare with base model", type="primary", icon=":material/forum:", key="to_playground"):

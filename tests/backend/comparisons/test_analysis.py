@@ -59,6 +59,32 @@ def test_a_worse_arm_is_called_worse() -> None:
     assert "worse than grpo" in analysed(*three_seeds("grpo", 0.8), *three_seeds("rlsd", 0.4)).verdict
 
 
+def few_that_differ(arm: str, *, gained: int, questions: int = 100) -> Run:
+    """Simulate a run that answers nothing before training, and `gained` questions after it."""
+    scores = [{row: [float(row < right)] for row in range(questions)} for right in (0, gained)]
+    of_step = [EvaluationScores(step, found) for step, found in zip((0, 50), scores, strict=True)]
+    return Run(arm, 0, of_step, {}, {50: 100.0})
+
+
+def test_an_interval_that_excludes_zero_although_few_answers_differ_shows_nothing() -> None:
+    """A test by sign flips finds three questions of a hundred possible by chance; the interval alone does not."""
+    found = analysed(few_that_differ("grpo", gained=0), few_that_differ("rlsd", gained=3))
+    other = found.arms[1]
+    assert other.difference is not None
+    assert other.difference.low is not None
+    assert other.difference.low > 0
+    assert other.outcome == "undecided"
+    assert "no significant difference from grpo" in found.verdict
+    assert "chance alone explains such an interval" in found.verdict
+    assert other.cost_per_point_s is None
+
+
+def test_a_gain_that_was_shown_has_its_cost() -> None:
+    found = analysed(few_that_differ("grpo", gained=0), few_that_differ("rlsd", gained=30))
+    assert [arm.cost_per_point_s for arm in found.arms] == [None, pytest.approx(100 / 30)]
+    assert [arm.outcome for arm in found.arms] == [None, "better"]
+
+
 def test_few_seeds_are_named() -> None:
     single = analysed(run("grpo", 0, 0.4), run("rlsd", 0, 0.8)).verdict
     assert "better than grpo (only 1 seed, n = 60" in single

@@ -1,5 +1,5 @@
 from frontend.session import browser_sessions
-from frontend.session.browser_sessions import Sessions
+from frontend.session.browser_sessions import Sessions, cookie_of
 
 
 def test_a_ticket_is_good_once() -> None:
@@ -46,3 +46,9 @@ def test_a_ticket_is_valid_until_it_is_used_or_too_old(monkeypatch) -> None:
     _, later = sessions.open("rlsd-one")
     monkeypatch.setattr(browser_sessions, "TICKET_S", 0.0)
     assert not sessions.awaits(later)
+
+
+def test_two_workbenches_on_one_host_have_different_cookies() -> None:
+    assert cookie_of("localhost:8501") == cookie_of("[::1]:8501") == "rlsd_session_8501"
+    assert cookie_of("localhost:8502") == "rlsd_session_8502"
+    assert cookie_of("workbench.example") == cookie_of("[::1]") == "rlsd_session"

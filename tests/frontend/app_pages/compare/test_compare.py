@@ -10,7 +10,7 @@ import pytest
 from backend.db.engine import transaction
 from backend.db.files import File
 from frontend.api import Client
-from frontend.api.types import ArmObject, ComparisonObject, ComparisonResult
+from frontend.api.types import ArmObject, ComparisonObject, ComparisonResult, Verdict
 from frontend.app_pages.compare import figures as comparing
 from frontend.app_pages.compare.feed import ComparisonFeed
 from tests.frontend.api.test_api import GRADER, new_job
@@ -69,6 +69,7 @@ def arm(name: str, **changes: Any) -> ArmObject:
         "by_seed": [],
         "p_value": None,
         "p_adjusted": None,
+        "outcome": None,
         "completions": 160,
         "unscored": 0,
     }
@@ -104,31 +105,31 @@ def test_figures_are_formatted_and_unknown_ones_are_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("differences", "tone"),
+    ("outcomes", "tone"),
     [
-        ([(0.2, 0.01)], "better"),
-        ([(-0.2, 0.01)], "worse"),
-        ([(0.2, 0.01), (-0.2, 0.01)], "both"),
-        ([(0.2, 0.3)], "open"),
+        (["better"], "better"),
+        (["worse"], "worse"),
+        (["better", "undecided", "worse"], "both"),
+        (["undecided"], "open"),
         ([], "open"),
     ],
 )
-def test_only_significant_differences_set_the_tone(differences: list[tuple[float, float]], tone: str) -> None:
-    arms = [arm(str(n), difference=interval(mean), p_adjusted=p) for n, (mean, p) in enumerate(differences)]
+def test_only_differences_that_were_shown_set_the_tone(outcomes: list[Verdict], tone: str) -> None:
+    arms = [arm(str(n), outcome=outcome) for n, outcome in enumerate(outcomes)]
     assert comparing.tone(result(arm("first"), *arms)) == tone
 
 
 @pytest.mark.parametrize(
-    ("seeds", "p", "title"),
+    ("seeds", "outcome", "title"),
     [
-        (3, 0.01, "A difference was shown"),
-        (2, 0.01, "A difference was shown by 2 seeds only"),
-        (1, 0.01, "A difference was shown by 1 seed only"),
-        (1, 0.3, "No difference was shown"),
+        (3, "better", "A difference was shown"),
+        (2, "better", "A difference was shown by 2 seeds only"),
+        (1, "worse", "A difference was shown by 1 seed only"),
+        (1, "undecided", "No difference was shown"),
     ],
 )
-def test_a_difference_shown_by_few_runs_is_qualified(seeds: int, p: float, title: str) -> None:
-    other = arm("RLSD", difference=interval(0.2), p_adjusted=p, seeds=seeds)
+def test_a_difference_shown_by_few_runs_is_qualified(seeds: int, outcome: Verdict, title: str) -> None:
+    other = arm("RLSD", outcome=outcome, seeds=seeds)
     assert comparing.title(result(arm("GRPO", seeds=3), other, arm("not measured yet", seeds=0))) == title
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import select, update
+from streamlit.proto.Metric_pb2 import Metric
 from streamlit.testing.v1 import AppTest
 
 from backend.db.base import utc_now
@@ -14,10 +15,9 @@ from backend.db.jobs import Job
 from backend.db.training import Checkpoint, Evaluation, Step
 from backend.jobs import events
 from frontend.api import Client
-from frontend.api.types import EvaluationObject, StepMetrics
+from frontend.api.types import StepMetrics, Verdict
 from frontend.components import tour
 from frontend.components.job_feed import JobFeed, pace_s, seconds_left
-from frontend.words.held_out import judged
 from tests.frontend import trained
 from tests.frontend.api.test_api import new_job
 from tests.frontend.app_pages.job.test_tabs import part, shown_texts, take_steps
@@ -93,7 +93,7 @@ def test_an_ended_job_shows_the_verdict_first_and_links_to_its_model(client: Cli
     model = trained.trained(job_id)
     app = opened("job", key=key, job=job_id)
     assert [header.value for header in app.subheader] == ["Held-out questions", "Reward", "Groups"]
-    assert "training helped" in app.success[0].value
+    assert "Training helped" in app.success[0].value
     assert "had no score" not in words(app)
     links = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
     assert links["Open the model"] == str(httpx.QueryParams(model=model))
@@ -169,26 +169,26 @@ def test_a_held_out_score_says_how_many_completions_had_none(key: str, job_id: s
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "title"),
-    [(0.1, 0.3, "a better model"), (-0.1, 0.2, "no clear difference"), (-0.3, -0.1, "worse than before")],
+    ("verdict", "title"),
+    [("better", "a better model"), ("undecided", "no clear difference"), ("worse", "worse than before")],
 )
-def test_the_tour_reports_a_better_model_only_if_the_difference_is_shown(low: float, high: float, title: str) -> None:
-    after: EvaluationObject = {
-        "step": 2,
-        "phase": "trained",
-        "mean": 0.5,
-        "low": 0.4,
-        "high": 0.6,
-        "n": 9,
-        "k": 1,
-        "completions": 9,
-        "unscored": 0,
-        "p_value": 0.1,
-        "difference": {"mean": (low + high) / 2, "low": low, "high": high},
-    }
-    judgement = judged([after], job={"status": "succeeded", "trained_tokens": 1})  # type: ignore[typeddict-item]
-    assert judgement is not None
-    assert tour.WORDS[tour.phase("succeeded", step=2, max_steps=2, judgement=judgement)][0] == title
+def test_the_tour_reports_a_better_model_only_if_the_difference_is_shown(verdict: Verdict, title: str) -> None:
+    assert tour.WORDS[tour.phase("succeeded", step=2, max_steps=2, judgement=verdict)][0] == title
+
+
+def test_every_page_shows_the_same_verdict(client: Client, key: str, job_id: str) -> None:
+    """An increase alone is no better model: green arrows beside "Undecided" would be trusted."""
+    model = trained.trained(job_id)
+    for change, label in (({"p_value": 0.7}, "Undecided"), ({"p_value": 0.0004}, "Better")):
+        with transaction() as session:
+            after = session.get_one(Evaluation, (job_id, 2, "trained"))
+            after.result = after.result | change
+        for page, address in (("jobs", {}), ("home", {}), ("models", {}), ("models", {"model": model})):
+            shown = words(opened(page, key=key, **address))
+            assert [label in shown, {"Undecided": "Better", "Better": "Undecided"}[label] in shown] == [True, False]
+        app = opened("job", key=key, job=job_id)
+        assert label in words(app)
+        assert app.metric[-1].proto.color == (Metric.GREEN if label == "Better" else Metric.GRAY)
 
 
 def test_a_job_that_learned_nothing_is_marked_on_its_page_and_on_its_model(key: str, job_id: str) -> None:

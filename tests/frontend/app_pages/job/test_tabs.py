@@ -15,12 +15,11 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.training import Rollout, Step
 from frontend.api import Client
-from frontend.api.types import StepMetrics
+from frontend.api.types import StepMetrics, Verdict
 from frontend.app_pages.job import rollouts as rollouts_part
 from frontend.components import charts, tour
 from frontend.components.job_feed import JobFeed
 from frontend.words import starter
-from frontend.words.held_out import Judgement
 from frontend.words.rollouts import RolloutQuery, outcome_of, success_above
 from tests.frontend.api.test_api import new_job
 from tests.frontend.test_pages import opened, words
@@ -305,7 +304,7 @@ def test_one_click_starts_the_tour(client: Client, key: str) -> None:
 
 def test_the_tour_has_a_note_for_every_state_of_its_job() -> None:
     states = ("queued", "validating_files", "running", "pausing", "paused", "succeeded", "failed", "cancelled")
-    judgements: tuple[Judgement, ...] = ("better", "worse", "undecided", "nothing_learned")
+    judgements: tuple[Verdict, ...] = ("better", "worse", "undecided", "nothing_learned")
     phases = {
         tour.phase(state, step=step, max_steps=2, judgement=judgement)
         for state in states
