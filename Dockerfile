@@ -1,7 +1,8 @@
 # One image for API, workers and UI; docker-compose.yml says which command each runs.
 FROM python:3.11-slim
 
-RUN useradd --create-home --uid 1000 rlsd
+# A new volume at /models belongs to the user that this folder belongs to.
+RUN useradd --create-home --uid 1000 rlsd && install --directory --owner rlsd /models
 WORKDIR /app
 
 COPY pyproject.toml constraints.txt README.md LICENSE ./
@@ -17,5 +18,5 @@ RUN pip install --no-cache-dir --constraint constraints.txt torch \
     && python -m worker.sandbox.environment
 
 USER rlsd
-ENV PYTHONUNBUFFERED=1
+ENV PYTHONUNBUFFERED=1 HF_HOME=/models/hub RLSD_MODELS_FOLDER=/models/listed
 ENTRYPOINT ["rlsd"]

@@ -29,7 +29,7 @@ from backend.api.jobs.stream.feeds import Feeds
 from backend.api.operations import health, metrics
 from backend.api.operations.metrics import CountRequests, Metrics
 from backend.api.organisation import audit, keys, members, projects, usage, webhooks, workers
-from backend.api.verifiers import graders, self_check
+from backend.api.verifiers import graders, instructions, self_check
 from backend.api.verifiers import routes as verifiers
 from backend.chat.client import ChatClient
 from backend.chat.response_objects import Chunk
@@ -56,6 +56,7 @@ RESOURCES = (
     checks,
     graders,
     verifiers,
+    instructions,
     self_check,
     models,
     chat,

@@ -43,7 +43,7 @@ WORK_LOCK = 7_215_002
 """First number of the advisory locks on checks in progress."""
 REQUEST_BODY = "asked"
 """Key under which a stored request keeps the HTTP body that it was created from."""
-SAMPLED = frozenset({"preflight", "teacher_preview", "export"})
+SAMPLED = frozenset({"preflight", "teacher_preview", "export", "fetch_model"})
 """Kinds that need a model: they go to the `sample` queue."""
 log = structlog.get_logger()
 

@@ -35,10 +35,16 @@ class Settings(BaseSettings):
         alias="RLSD_PUBLIC_API_URL",
         description="URL under which users' programs reach the API, for the code the UI shows; default `RLSD_API_URL`.",
     )
-    models: dict[str, str] = Field(
-        {"starter": str(STARTER_MODEL)},
+    models: dict[str, str | None] = Field(
+        {},
         alias="RLSD_MODELS",
-        description="JSON: name shown to users -> folder or hub id. Hub ids that are not listed can be used directly.",
+        description="JSON: name shown to users -> folder or hub id, in addition to the starter; null removes a name. "
+        "Hub ids that are not listed can be used directly.",
+    )
+    models_folder: Path | None = Field(
+        None,
+        alias="RLSD_MODELS_FOLDER",
+        description="Folder in which each folder of a model is listed by its name; default `models` in `RLSD_HOME`.",
     )
     allow_remote_code: bool = Field(
         False,

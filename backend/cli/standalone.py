@@ -1,8 +1,17 @@
 """Subcommands of `rlsd` that run as programs of their own, so that their imports do not slow down the others."""
 
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import typer
+
+Mapping = Annotated[
+    str | None,
+    typer.Option(
+        help='JSON: {"question": column, "answer": column, "hint"?: column, "images"?: column, "context"?: column}.'
+    ),
+]
+"""Which columns of a file hold what, as the form field `mapping` of an upload."""
 
 
 def run_standalone(command: Callable[..., None], *, name: str, arguments: Sequence[str] | None = None) -> None:

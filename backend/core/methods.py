@@ -20,6 +20,7 @@ class MethodName(StrEnum):
     OPD = "opd"
     GOOD_PREFIX = "good_prefix"
     SC_GRPO = "sc_grpo"
+    SFT = "sft"
 
 
 class TeacherKind(StrEnum):
@@ -76,6 +77,8 @@ class Method:
     """The teacher next to the verifier."""
     rewarded: bool = True
     """Whether it learns from the verifier's scores; other methods only measure with them."""
+    imitates: bool = False
+    """Whether it imitates texts of the rows: it samples nothing in training, and assigns no credit."""
     fades: bool = False
     """Whether `lambda` scales the teacher's effect: at 0 it is GRPO and needs no teacher."""
     distils: bool = False
@@ -226,6 +229,18 @@ _ALL = (
         weighs_by_divergence=True,
         hint=Hint.SIBLING,
         parts=(Part.TEACHER,),
+    ),
+    Method(
+        name=MethodName.SFT,
+        title="SFT",
+        summary="The model imitates the rows' worked solutions. Nothing is sampled in training; the verifier only "
+        "measures. What every method with a reward has to beat.",
+        source="arXiv 2203.02155",
+        advantage="none: the loss is `-log P_S(y*_t)`, the mean over the tokens of the rows' own `y*`",
+        teacher=TeacherKind.NONE,
+        rewarded=False,
+        imitates=True,
+        defaults={"learning_rate": 3e-4},
     ),
 )
 METHODS: Mapping[MethodName, Method] = {method.name: method for method in _ALL}

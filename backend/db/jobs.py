@@ -18,9 +18,10 @@ class Job(ProjectOwned, Base):
     `request` is the original body, `spec` all settings as resolved (`RlsdSettings`), `grader` the verifier at the time
     of creation. `checks` summarises the checks before training, `check_details` has their full results
     (backend.jobs.checks); the latter and the manifest are long, and loaded only on access. `device_name` is the GPU it
-    last ran on, or "cpu". `fence` counts the claims; each write of a step names its claim's fence (lease.py). `held_s`
-    is the time for which workers held the job, up to `held_since` if one holds it now. `lease_until` is renewed by the
-    supervisor; `progress_at` is the trainer's last report, or the claim.
+    last ran on, or "cpu". `fence` counts the claims; each write of a step names its claim's fence (lease.py).
+    `max_steps` includes `warm_steps`, those of a warm start. `held_s` is the time for which workers held the job, up to
+    `held_since` if one holds it now. `lease_until` is renewed by the supervisor; `progress_at` is the trainer's last
+    report, or the claim.
     """
 
     __tablename__ = "jobs"
@@ -45,6 +46,7 @@ class Job(ProjectOwned, Base):
     progress_at: Mapped[datetime | None]
     step: Mapped[int] = mapped_column(default=0)
     max_steps: Mapped[int]
+    warm_steps: Mapped[int] = mapped_column(default=0, server_default="0")
     trained_tokens: Mapped[int] = mapped_column(default=0)
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]

@@ -46,7 +46,7 @@ class Rollout(Base):
 
 
 class Evaluation(Base):
-    """A held-out evaluation; `phase` is baseline, interim or trained, `result` its figures with intervals."""
+    """A held-out evaluation; `phase` is baseline, warm, interim or trained, `result` its figures with intervals."""
 
     __tablename__ = "evaluations"
 
@@ -97,10 +97,10 @@ def evaluations_of(session: Session, job: Job) -> Sequence[Evaluation]:
 
 
 def held_out_means(session: Session, jobs: Collection[Job]) -> dict[tuple[str, str], float]:
-    """Return the mean scores before and after training, by job id and phase."""
+    """Return the mean scores before training, after a warm start and after training, by job id and phase."""
     rows = session.execute(
         select(Evaluation.job_id, Evaluation.phase, Evaluation.result["mean"].as_float()).where(
-            Evaluation.job_id.in_([job.id for job in jobs]), Evaluation.phase.in_(("baseline", "trained"))
+            Evaluation.job_id.in_([job.id for job in jobs]), Evaluation.phase.in_(("baseline", "warm", "trained"))
         )
     )
     return {(job_id, phase): mean for job_id, phase, mean in rows}
@@ -120,9 +120,9 @@ def seconds_of_evaluations(session: Session, job: Job) -> dict[int, float]:
     return {step: took or 0.0 for step, took in found}
 
 
-def newest_steps(session: Session, job: Job, *, limit: int) -> Sequence[tuple[int, datetime]]:
-    """Return number and time of the job's last steps, the newest first."""
-    steps = select(Step.step, Step.created_at).where(Step.job_id == job.id)
+def newest_steps(session: Session, job: Job, *, after: int, limit: int) -> Sequence[tuple[int, datetime]]:
+    """Return number and time of the job's last steps after this one, the newest first."""
+    steps = select(Step.step, Step.created_at).where(Step.job_id == job.id, Step.step > after)
     return session.execute(steps.order_by(Step.step.desc()).limit(limit)).tuples().all()
 
 

@@ -12,12 +12,15 @@ from typing import Any
 from backend.core.methods import METHODS, Method, Part, TeacherKind
 from backend.core.settings.about import About, Strict, When, about
 from backend.core.settings.choices import Preset
+from backend.core.settings.imitation import WarmStart
 from backend.core.settings.spec import PRESETS, SECTIONS, RlsdSettings, settings_of
 from backend.core.settings.update import Lora
 
 PAGES = ("docs/methods.md", "docs/presets.md", "docs/settings.md")
 """Pages that have tables of this module."""
-ALL_SECTIONS: Mapping[str, type[Strict]] = {**SECTIONS, "Adapter (LoRA)": Lora}
+NESTED: Mapping[str, type[Strict]] = {"Warm start": WarmStart, "Adapter (LoRA)": Lora}
+"""Sections whose settings are those of one setting: `warm_start`, `lora`."""
+ALL_SECTIONS: Mapping[str, type[Strict]] = {**SECTIONS, **NESTED}
 PAPERS = "https://arxiv.org/abs/"
 OF_EVERY_TEACHER = (Part.HINT, Part.TEACHER, Part.MASK)
 KINDS = {"boolean": "yes_no", "integer": "whole", "number": "number", "array": "pair"}
@@ -35,9 +38,11 @@ def job_settings_form() -> str:
                     "name": setting.name,
                     "label": _label(setting.about),
                     "kind": setting.kind,
-                    "by_preset": section is not Lora and setting.name in PRESETS[Preset.STEADY],
+                    "by_preset": section in SECTIONS.values() and setting.name in PRESETS[Preset.STEADY],
                     "why": setting.about.why,
-                    "when": _when(setting.about.when),
+                    "when": _when(
+                        setting.about.when, section=RlsdSettings if section in SECTIONS.values() else section
+                    ),
                 }
                 for setting in _settings(section)
                 if setting.about is not None
@@ -111,6 +116,8 @@ class _Setting:
     @property
     def kind(self) -> str:
         """The field of a form that sets it."""
+        if self.schema.get("type") == "array" and "prefixItems" not in self.schema:
+            return "list"
         return "choice" if "enum" in self.schema else KINDS.get(self.schema.get("type", ""), "text")
 
 
@@ -129,10 +136,10 @@ def _label(about: About) -> str:
     return " ".join(filter(None, (about.label, about.symbol, unit)))
 
 
-def _when(when: When | None) -> dict[str, Any] | None:
+def _when(when: When | None, *, section: type[Strict]) -> dict[str, Any] | None:
     if when is None:
         return None
-    return asdict(when) | {"default": RlsdSettings.model_fields[when.setting].default}
+    return asdict(when) | {"default": section.model_fields[when.setting].default}
 
 
 def _of_section(section: type[Strict]) -> str:
@@ -166,6 +173,8 @@ def _values(setting: _Setting) -> str:
             return f"number{of_unit}, {_range(setting.schema)}"
         case "pair":
             return "number, or two"
+        case "list":
+            return f"list of up to {setting.schema['maxItems']} whole numbers"
         case "yes_no":
             return "yes, no"
         case _:
@@ -185,7 +194,7 @@ def _number(value: float) -> str:
 
 def _shown(value: Any) -> str:
     """Write a value of a setting."""
-    if value is None or value == "":
+    if value in (None, "", ()):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -2,8 +2,9 @@
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
@@ -18,10 +19,13 @@ from backend.db.verifiers import Verifier
 from backend.errors import AppError
 from backend.ids import new_id
 from backend.jobs import events
+from backend.jobs.components import component_weights
 from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
+from backend.jobs.examples import without_examples
 from backend.jobs.held_out import shared_notices, split_held_out
 from backend.jobs.hints import first_without_in_file, resolve_hint
+from backend.jobs.imitation import has_target, imitates, require_rows, warm_steps
 from backend.jobs.lifecycle import JobState
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
 from backend.jobs.request import JobRequest, Reinforcement
@@ -52,6 +56,8 @@ class CheckedJob:
     verifier: Verifier | None
     seed: int
     settings: RlsdSettings
+    warm_steps: int
+    """Steps of the warm start, unless rows turn out to be too long."""
     notices: tuple[Notice, ...]
 
     @property
@@ -82,7 +88,8 @@ def create_job(session: Session, request: JobRequest, *, project: str, models: M
         spec=checked.settings.model_dump(mode="json", by_alias=True),
         grader=spec_json(checked.grader),
         created_at=utc_now(),
-        max_steps=checked.settings.max_steps,
+        max_steps=checked.warm_steps + checked.settings.max_steps,
+        warm_steps=checked.warm_steps,
         project_id=project,
     )
     session.add(job)
@@ -114,8 +121,10 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
     spec, verifier = resolve_grader(session, reinforcement.grader, project=project, param=GRADER)
     seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
     settings = _settings(session, reinforcement, training=training, validation=validation, seed=seed)
+    imitated = _rows_to_imitate(session, settings, training=training, validation=validation, seed=seed)
     if settings.teacher_model is not None:
         require_model(settings.teacher_model, models=models, param=f"{X_RLSD}.teacher_model")
+    component_weights(settings, spec)
     require_fits(
         request.model,
         models=models,
@@ -142,6 +151,7 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
         verifier=verifier,
         seed=seed,
         settings=settings,
+        warm_steps=warm_steps(settings, rows=imitated),
         notices=(*shared_told, *notices, *prompt_notices(settings), *grader_notices(spec), *column_notices),
     )
 
@@ -195,16 +205,34 @@ def _settings(
 ) -> RlsdSettings:
     """Resolve all settings. If epochs are requested, the number of steps follows from the rows trained on."""
     settings = resolve_settings(request, row_count=training.row_count)
-    if validation is not None:
+    if validation is not None and not settings.example_rows:
         return settings
-    rows = session.execute(
+    stored = session.execute(
         select(DatasetRow.row_hash).where(DatasetRow.file_id == training.id).order_by(DatasetRow.number)
     ).all()
+    rows = without_examples(stored, settings.example_rows)
+    if validation is not None:
+        return resolve_settings(request, row_count=len(rows))
     try:
         train, _held_out = split_held_out(rows, share=settings.held_out_share, seed=seed, limit=settings.eval_rows)
     except ValueError as error:
         raise AppError(f"training_file: {error}.", code="too_few_rows", param="training_file") from None
     return resolve_settings(request, row_count=len(train))
+
+
+def _rows_to_imitate(
+    session: Session, settings: RlsdSettings, *, training: File, validation: File | None, seed: int
+) -> int:
+    """Count the training rows with the text that the job imitates; 0 without imitation. Raises AppError if none has."""
+    if not imitates(settings):
+        return 0
+    shown = has_target(settings).label("shown")
+    rows: Sequence[Any] = session.execute(
+        select(DatasetRow.row_hash, shown).where(DatasetRow.file_id == training.id).order_by(DatasetRow.number)
+    ).all()
+    if validation is None:
+        rows, _held_out = split_held_out(rows, share=settings.held_out_share, seed=seed, limit=settings.eval_rows)
+    return require_rows(settings, with_text=[row.shown for row in rows], filename=training.filename)
 
 
 def fit_grader(

@@ -55,12 +55,14 @@ class Estimate:
     steps: int
 
 
-def estimate(settings: RlsdSettings, *, known: Sequence[KnownStep], held_out_rows: int) -> Estimate | None:
-    """Predict the duration of a job; None without usable steps."""
+def estimate(
+    settings: RlsdSettings, *, known: Sequence[KnownStep], held_out_rows: int, warm_steps: int = 0
+) -> Estimate | None:
+    """Predict the duration of a job with this many steps in its warm start; None without usable steps."""
     usable = [step for step in known if _usable(step)]
     if not usable:
         return None
-    predictions = [_predict(step, settings, held_out_rows=held_out_rows) for step in usable]
+    predictions = [_predict(step, settings, held_out_rows=held_out_rows, warm_steps=warm_steps) for step in usable]
     memory = [step.metrics["peak_memory_bytes"] for step in usable if _at_least_as_large(step.settings, settings)]
     return Estimate(
         step_s=_range([prediction.step_s for prediction in predictions]),
@@ -77,11 +79,12 @@ def cost_of(total_s: Range, *, devices: int, price_per_hour: float) -> Range:
     return total_s.times(devices * price_per_hour / HOUR_S)
 
 
-def last_step(settings: RlsdSettings, *, used_per_step: float) -> int:
-    """Return the last step of the job: `max_steps`, or earlier if the budget is used up first."""
+def last_step(settings: RlsdSettings, *, warm_steps: int, used_per_step: float) -> int:
+    """Return the last step of the job: the warm start's and `max_steps`, or earlier if the budget is used up first."""
+    most = warm_steps + settings.max_steps
     if settings.budget == 0 or used_per_step <= 0:
-        return settings.max_steps
-    return max(1, min(settings.max_steps, math.ceil(settings.budget / used_per_step)))
+        return most
+    return max(1, min(most, math.ceil(settings.budget / used_per_step)))
 
 
 def remaining_evaluations(settings: RlsdSettings, *, evaluated_at: int, last: int) -> int:
@@ -99,13 +102,26 @@ class _Prediction:
     total_tokens: float
 
 
-def _predict(step: KnownStep, settings: RlsdSettings, *, held_out_rows: int) -> _Prediction:
+def _predict(step: KnownStep, settings: RlsdSettings, *, held_out_rows: int, warm_steps: int) -> _Prediction:
     tokens_each = _tokens_each(step, settings)
-    step_s = _step_s(step, settings, tokens_each=tokens_each)
-    steps = last_step(settings, used_per_step=_used_per_step(step, settings, step_s=step_s, tokens_each=tokens_each))
-    evaluations = 1 + remaining_evaluations(settings, evaluated_at=0, last=steps)
+    imitation_s = _imitation_s(step, settings)
+    imitates = METHODS[settings.method].imitates
+    step_s = imitation_s if imitates else _step_s(step, settings, tokens_each=tokens_each)
+    used = _used_per_step(step, settings, step_s=step_s, tokens_each=tokens_each)
+    last = last_step(settings, warm_steps=warm_steps, used_per_step=used)
+    warm, own = min(warm_steps, last), max(0, last - warm_steps)
+    evaluations = 1 + (warm_steps > 0) + remaining_evaluations(settings, evaluated_at=0, last=last)
     evaluation_s = held_out_rows * settings.eval_samples * tokens_each * _sampled_token_s(step)
-    return _Prediction(step_s, step_s * steps + evaluation_s * evaluations, tokens_each * _sequences(settings) * steps)
+    return _Prediction(
+        step_s=step_s,
+        total_s=imitation_s * warm + step_s * own + evaluation_s * evaluations,
+        total_tokens=0.0 if imitates else tokens_each * _sequences(settings) * own,
+    )
+
+
+def _imitation_s(step: KnownStep, settings: RlsdSettings) -> float:
+    """Predict the seconds of a step of imitation: an update over one text per question, as long as a completion."""
+    return (step.metrics.get("update_s") or 0.0) * settings.batch_size / _sequences(step.settings)
 
 
 def _used_per_step(step: KnownStep, settings: RlsdSettings, *, step_s: float, tokens_each: float) -> float:
@@ -114,6 +130,8 @@ def _used_per_step(step: KnownStep, settings: RlsdSettings, *, step_s: float, to
         return 1.0
     if settings.budget_unit == "seconds":
         return step_s * settings.devices
+    if METHODS[settings.method].imitates:
+        return (step.metrics.get("update_tokens") or 0.0) * settings.batch_size / _sequences(step.settings)
     known = sum(step.metrics.get(name) or 0.0 for name in TOKEN_METRICS)
     return known * tokens_each * _sequences(settings) / step.metrics["rollout_tokens"]
 

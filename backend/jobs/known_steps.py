@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, func, or_, select, tr
 from sqlalchemy.orm import Session
 
 from backend import workers
+from backend.core.methods import METHODS
 from backend.core.settings.spec import RlsdSettings
 from backend.db.checks import Check, CheckStatus
 from backend.db.files import File
@@ -28,6 +29,8 @@ STEPS_EACH = 20
 WARMUP_STEPS = 1
 """First steps of a job, excluded because they include loading and compiling."""
 CPU = "cpu"
+IMITATING = [name.value for name, method in METHODS.items() if method.imitates]
+"""Methods whose steps sample nothing, and so say little about those of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ def _of_jobs(
         .where(
             Job.project_id == comparable.project,
             Job.model == comparable.model,
-            Job.step > WARMUP_STEPS,
+            Job.step > Job.warm_steps + WARMUP_STEPS,
+            Job.spec["method"].as_string().not_in(IMITATING),
             Job.spec.contains(comparable.pace),
             Job.device_name.is_not(None),
             true() if training_file is None else Job.training_file == training_file,
@@ -91,7 +95,7 @@ def _of_jobs(
         for job in session.scalars(jobs.where(Job.device_name == newest.device_name).limit(RECENT_JOBS)).all()
         for metrics in session.scalars(
             select(Step.metrics)
-            .where(Step.job_id == job.id, Step.step > WARMUP_STEPS)
+            .where(Step.job_id == job.id, Step.step > job.warm_steps + WARMUP_STEPS)
             .order_by(Step.step.desc())
             .limit(STEPS_EACH)
         )

@@ -15,6 +15,7 @@ from backend.core.settings.spec import RlsdSettings
 from backend.db.base import Json
 from backend.db.files import File
 from backend.errors import AppError
+from backend.jobs.components import component_weights
 from backend.jobs.create import fit_grader, require_file, require_model
 from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.notices import Notice, grader_notices, prompt_notices
@@ -119,6 +120,8 @@ def _resolved(
         settings = resolve_settings(Reinforcement(grader={}, x_rlsd=dict(x_rlsd)), row_count=file.row_count)
         if settings.teacher_model is not None:
             require_model(settings.teacher_model, models=models, param="x_rlsd.teacher_model")
+        if spec is not None:
+            component_weights(settings, spec)
         require_targets(model, models=models, targets=settings.lora.target_modules, param="x_rlsd.lora.target_modules")
         settings, hint_notices = resolve_hint(
             settings,

@@ -44,11 +44,17 @@ def has_rollouts(session: Session, job: Job, *, first: int | None, last: int | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringRule:
-    """How a job uses scores: settings of the same names. `learns`: whether its method learns from scores."""
+    """How a job uses scores: settings of the same names. `learns`: whether its method learns from scores.
+
+    `weights_before` and `weights_after`: by the components of the old verifier and of the new one that the job
+    normalises apart (`combine`); empty where it learns from the score alone.
+    """
 
     num_generations: int
     scale_rewards: RewardScale
     success_above: float
+    weights_before: Mapping[str, float]
+    weights_after: Mapping[str, float]
     learns: bool = True
 
 
@@ -102,10 +108,57 @@ def advantages(scores_G: Sequence[float | None], *, scale: RewardScale) -> list[
     return [0.0 if score is None else (score / unit - mean) / divisor for score in scores_G]
 
 
+def combined_advantages(records_G: Sequence[ScoreRecord], *, weights: Mapping[str, float]) -> list[float]:
+    """Compute the advantages of a group whose components are normalised apart, `[G]`, as if it were the whole step.
+
+    As in `engine/methods/advantages.py`, but for the scale that a step's groups share, which changes neither a sign nor
+    which advantages are 0.
+    """
+    total = math.fsum(map(abs, weights.values()))
+    parts_KG = [
+        [advantage * weight / total for advantage in advantages(values_G, scale=RewardScale.STD)]
+        for values_G, weight in zip(components(records_G, weights=weights), weights.values(), strict=True)
+    ]
+    sums_G = [math.fsum(parts_K) for parts_K in zip(*parts_KG, strict=True)]
+    freedom = max(1, sum(record.score is not None for record in records_G) - 1)
+    pooled = math.sqrt(math.fsum(value**2 for value in sums_G) / freedom)
+    return [value / (pooled + SCALE_FLOOR) for value in sums_G]
+
+
+def components(records_G: Sequence[ScoreRecord], *, weights: Mapping[str, float]) -> list[list[float | None]]:
+    """Return what a group is compared by, `[K, G]`: the components with a weight, or else the scores."""
+    if not weights:
+        return [[record.score for record in records_G]]
+    return [
+        [None if record.score is None else record.components.get(name, 0.0) for record in records_G] for name in weights
+    ]
+
+
 def is_dead(scores_G: Sequence[float | None]) -> bool:
     """Return whether a group has no signal: all known scores are equal, or there are none."""
     known = [score for score in scores_G if score is not None]
     return not known or max(known) == min(known)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The records that one verifier gave a group, and the weights of the components it is compared by."""
+
+    records_G: Sequence[ScoreRecord]
+    weights: Mapping[str, float]
+
+    @property
+    def scores_G(self) -> list[float | None]:
+        return [record.score for record in self.records_G]
+
+    @property
+    def is_dead(self) -> bool:
+        return all(map(is_dead, components(self.records_G, weights=self.weights)))
+
+    def advantages(self, *, scale: RewardScale) -> list[float]:
+        if self.weights:
+            return combined_advantages(self.records_G, weights=self.weights)
+        return advantages(self.scores_G, scale=scale)
 
 
 @dataclass(slots=True)
@@ -173,17 +226,18 @@ class RescoreTally:
     def _count_group(self, group: Sequence[RescoredCompletion]) -> None:
         """Count the training signal of a complete group, before and after."""
         counts, rule = self._training, self._rule
-        before_G, after_G = [r.before.score for r in group], [r.after.score for r in group]
-        dead = (is_dead(before_G), is_dead(after_G))
+        before = _Group([each.before for each in group], rule.weights_before)
+        after = _Group([each.after for each in group], rule.weights_after)
+        dead = (before.is_dead, after.is_dead)
         counts["groups"] += 1
         counts["dead_before"] += dead[0]
         counts["dead_after"] += dead[1]
         counts["came_alive"] += dead == (True, False)
         counts["died"] += dead == (False, True)
-        counts["mixed_before"] += _is_mixed(before_G, above=rule.success_above)
-        counts["mixed_after"] += _is_mixed(after_G, above=rule.success_above)
+        counts["mixed_before"] += _is_mixed(before.scores_G, above=rule.success_above)
+        counts["mixed_after"] += _is_mixed(after.scores_G, above=rule.success_above)
         counts["advantages"] += len(group)
-        then_G, now_G = (advantages(scores_G, scale=rule.scale_rewards) for scores_G in (before_G, after_G))
+        then_G, now_G = (each.advantages(scale=rule.scale_rewards) for each in (before, after))
         for then, now in zip(then_G, now_G, strict=True):
             counts["advantages_changed"] += abs(then - now) > SAME
             counts["signs_changed"] += _sign(then) != _sign(now)

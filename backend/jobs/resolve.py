@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from backend.core.methods import METHODS, MethodName
-from backend.core.settings.choices import Preset
+from backend.core.methods import METHODS, Method, MethodName
+from backend.core.settings.choices import Combine, Preset, RewardScale, RowSampling
 from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.errors import AppError
 from backend.jobs.request import Hyperparameters, Reinforcement, first_validation_error
@@ -34,7 +34,8 @@ def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
         values["hint"] = given.get("hint", facts.hint)  # fixed by the method, whatever the preset
     if "batch_size" not in given and request.hyperparameters.batch_size == "auto":
         values["batch_size"] = _fitting_batch(values, row_count=row_count)
-    for name, value in _from_hyperparameters(request.hyperparameters, values, row_count=row_count).items():
+    derived = _from_hyperparameters(request.hyperparameters, values, method=facts, row_count=row_count)
+    for name, value in derived.items():
         if name in given and given[name] != value:
             raise AppError(
                 f"{name} is {given[name]!r} in x_rlsd, but {value!r} follows from hyperparameters: set it in only one "
@@ -67,6 +68,18 @@ def _fitting_batch(values: dict[str, Any], *, row_count: int) -> int:
 
 def _param_of(request: Reinforcement, name: str) -> str:
     return f"{X_RLSD if name in request.x_rlsd else HYPERPARAMETERS}.{name}"
+
+
+def _require_imitation_reads(settings: RlsdSettings) -> None:
+    """Raise AppError for settings of completions and rewards that imitation does not read."""
+    unread = {"kl_beta": settings.kl_beta > 0, "mask_truncated": settings.mask_truncated}
+    for name, is_set in unread.items():
+        if is_set:
+            raise AppError(
+                f"{name} is about completions that a method samples, but {settings.method} imitates texts of the rows: "
+                "leave it out.",
+                param=f"{X_RLSD}.{name}",
+            )
 
 
 def _require_consistent(settings: RlsdSettings) -> None:
@@ -105,6 +118,26 @@ def _require_consistent(settings: RlsdSettings) -> None:
             "learn from scores: set it to 0.",
             param=f"{X_RLSD}.resample_rounds",
         )
+    if settings.sampling is RowSampling.INFORMATIVE and not facts.rewarded:
+        raise AppError(
+            f"sampling 'informative' prefers questions that are sometimes right, but {method} does not learn from "
+            "scores: use sampling 'uniform'.",
+            param=f"{X_RLSD}.sampling",
+        )
+    if settings.combine is Combine.NORMALISE and (not facts.rewarded or facts.values_tokens):
+        raise AppError(
+            f"combine 'normalise' changes the advantages within groups, but {method} does not use them: use combine "
+            "'sum'.",
+            param=f"{X_RLSD}.combine",
+        )
+    if settings.combine is Combine.NORMALISE and settings.scale_rewards is not RewardScale.STD:
+        raise AppError(
+            "combine 'normalise' divides each component by its group's standard deviation, which scale_rewards "
+            f"'{settings.scale_rewards}' contradicts: use scale_rewards 'std', or combine 'sum'.",
+            param=f"{X_RLSD}.combine",
+        )
+    if facts.imitates:
+        _require_imitation_reads(settings)
     if settings.overlong_buffer > settings.max_completion_tokens:
         raise AppError(
             f"overlong_buffer {settings.overlong_buffer} is the last part of a completion of at most "
@@ -117,11 +150,11 @@ def _require_consistent(settings: RlsdSettings) -> None:
             "to 0.",
             param=f"{X_RLSD}.overlong_buffer",
         )
-    if settings.warmup_steps >= settings.max_steps:
+    if settings.lr_warmup_steps >= settings.max_steps:
         raise AppError(
-            f"warmup_steps {settings.warmup_steps} leaves none of the {settings.max_steps} steps at the full learning "
-            "rate: use fewer than max_steps.",
-            param=f"{X_RLSD}.warmup_steps",
+            f"lr_warmup_steps {settings.lr_warmup_steps} leaves none of the {settings.max_steps} steps at the full "
+            "learning rate: use fewer than max_steps.",
+            param=f"{X_RLSD}.lr_warmup_steps",
         )
     if settings.batch_size % settings.devices:
         raise AppError(
@@ -141,14 +174,18 @@ def _require_consistent(settings: RlsdSettings) -> None:
         )
 
 
-def _from_hyperparameters(hyper: Hyperparameters, values: dict[str, Any], *, row_count: int) -> dict[str, Any]:
+def _from_hyperparameters(
+    hyper: Hyperparameters, values: dict[str, Any], *, method: Method | None, row_count: int
+) -> dict[str, Any]:
     derived: dict[str, Any] = {
         name: value
         for name in ("batch_size", "eval_interval", "eval_samples")
         if (value := getattr(hyper, name)) != "auto"
     }
     if hyper.learning_rate_multiplier != "auto":
-        derived["learning_rate"] = RlsdSettings.model_fields["learning_rate"].default * hyper.learning_rate_multiplier
+        usual = RlsdSettings.model_fields["learning_rate"].default
+        own = usual if method is None else method.defaults.get("learning_rate", usual)
+        derived["learning_rate"] = own * hyper.learning_rate_multiplier
     if hyper.n_epochs != "auto":
         batch_size = derived.get(
             "batch_size", values.get("batch_size", RlsdSettings.model_fields["batch_size"].default)

@@ -16,10 +16,13 @@ PACE_STEPS = 20
 
 
 def seconds_left(session: Session, job: Job) -> float | None:
-    """Return the remaining seconds; None if the job is not running or has taken fewer than two steps."""
+    """Return the remaining seconds; None if the job is not running or has taken fewer than two steps of its own.
+
+    Steps of a warm start are shorter than the others, so they say nothing about those.
+    """
     if job.state != JobState.RUNNING:
         return None
-    taken = newest_steps(session, job, limit=PACE_STEPS + 1)
+    taken = newest_steps(session, job, after=job.warm_steps, limit=PACE_STEPS + 1)
     if len(taken) < 2:
         return None
     evaluation_s = seconds_of_evaluations(session, job)
@@ -28,7 +31,7 @@ def seconds_left(session: Session, job: Job) -> float | None:
         for (_, later), (step, earlier) in pairwise(taken)
     )
     spec, step = RlsdSettings.model_validate(job.spec), taken[0][0]
-    last = last_step(spec, used_per_step=_used_budget(session, job, spec) / step)
+    last = last_step(spec, warm_steps=job.warm_steps, used_per_step=_used_budget(session, job, spec) / step)
     evaluated_at, each_s = max(evaluation_s.items(), default=(0, 0.0))
     evaluations = remaining_evaluations(spec, evaluated_at=evaluated_at, last=last)
     return round(pace_s * (last - step) + each_s * evaluations, 1)

@@ -19,12 +19,13 @@ from subprocess import Popen
 import httpx
 from sqlalchemy import func, select
 
+from backend.base_models import SMALL_MODEL, models_folder
 from backend.db.engine import transaction
 from backend.db.keys import count_keys, create_key
 from backend.errors import AppError
 from backend.settings import REPOSITORY, Settings
 from backend.stack.embedded import Services, embedded_services, holder, prepare_home
-from backend.stack.processes import start_module, stop
+from backend.stack.processes import run_module, start_module, stop
 
 READY_TIMEOUT_S = 60.0
 STOP_GRACE_S = 120.0
@@ -66,14 +67,23 @@ def up(
     host: str,
     api_port: int,
     ui_port: int | None,
+    with_small_model: bool,
     say: Callable[[str], None],
     stopping: Callable[[], bool],
 ) -> None:
-    """Run the application until `stopping`; `say` prints a line. Raises AppError if it cannot start or stay up."""
+    """Run the application until `stopping`; `say` prints a line. Raises AppError if it cannot start or stay up.
+
+    `with_small_model`: fetch it first, unless it is there.
+    """
     home = prepare_home(settings.home)
     for name, option, port in (("API", "--api-port", api_port), ("UI", "--ui-port", ui_port)):
         if port is not None:
             require_free_port(host, port, name=name, option=option)
+    if with_small_model:
+        run_module(
+            ["worker.commands.fetch_model", SMALL_MODEL],
+            refusal=f"{SMALL_MODEL} could not be fetched: start without --with-smollm2, or try again.",
+        )
     with embedded_services(home, database_url=settings.database_url, broker_url=settings.broker_url) as services:
         addresses = Addresses(
             pid=os.getpid(),
@@ -83,7 +93,7 @@ def up(
             broker_url=services.broker_url,
         )
         first_key = ensure_key(services.database_url, settings)
-        children = _children(services, addresses, host=host, api_port=api_port, ui_port=ui_port)
+        children = _children(services, addresses, models=models_folder(settings), host=host, ports=(api_port, ui_port))
         with ExitStack() as stack:
             stack.enter_context(_running(children, logs=home / "logs"))
             _wait_until_ready(addresses, children, logs=home / "logs", stopping=stopping)
@@ -140,13 +150,18 @@ def require_free_port(host: str, port: int, *, name: str, option: str) -> None:
 
 
 def _children(
-    services: Services, addresses: Addresses, *, host: str, api_port: int, ui_port: int | None
+    services: Services, addresses: Addresses, *, models: Path, host: str, ports: tuple[int, int | None]
 ) -> list[Child]:
     """Define the child processes. The UI does not get the URLs of database and broker: it uses only the API."""
+    api_port, ui_port = ports
     ours = {"RLSD_ADMIN_KEY", "DATABASE_URL", "BROKER_URL"}
     outside = {name: value for name, value in os.environ.items() if name not in ours}
     outside |= {"RLSD_API_URL": addresses.api_url, "PYTHONUNBUFFERED": "1"}
-    inside = outside | {"DATABASE_URL": services.database_url, "BROKER_URL": services.broker_url}
+    inside = outside | {
+        "DATABASE_URL": services.database_url,
+        "BROKER_URL": services.broker_url,
+        "RLSD_MODELS_FOLDER": str(models),
+    }
     children = [
         Child("api", ["backend.cli.main", "api", "--host", host, "--port", str(api_port)], inside),
         Child("worker-train", ["backend.cli.main", "worker", "--queue", "train"], inside),

@@ -53,6 +53,18 @@ class Formula:
             raise FormulaError(f"{value} is not a finite number")
         return value
 
+    def weights(self) -> dict[str, float] | None:
+        """Return the weight of each grader that it names if it is a weighted sum, else None: `0.8 * a + b / 2 + 1`."""
+        try:
+            constant, weights = _linear(self._tree)
+        except (_NotLinear, ArithmeticError, ValueError):
+            return None
+        return weights if all(map(math.isfinite, (constant, *weights.values()))) else None
+
+
+class _NotLinear(Exception):  # noqa: N818 - an answer, not an error
+    """A formula that is no weighted sum."""
+
 
 def parse_formula(text: str, *, names: Collection[str]) -> Formula:
     """Parse a formula. Raises FormulaError that quotes the invalid part."""
@@ -96,6 +108,47 @@ def _check(tree: ast.expr, *, names: Collection[str]) -> frozenset[str]:
             return frozenset[str]().union(*(_check(argument, names=names) for argument in arguments))
     shown = ast.unparse(tree)
     raise FormulaError(f"'{shown:.60}' is not allowed in a formula; allowed are {ALLOWED}")
+
+
+def _linear(tree: ast.expr) -> tuple[float, dict[str, float]]:
+    """Return the formula as (constant, weight by name). Raises _NotLinear."""
+    match tree:
+        case ast.Name(id=name):
+            return 0.0, {name: 1.0}
+        case ast.UnaryOp(op=operator, operand=operand):
+            return _scaled(_linear(operand), -1.0 if isinstance(operator, ast.USub) else 1.0)
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as operator, right=right):
+            first, weights = _linear(left)
+            second, others = _scaled(_linear(right), -1.0 if isinstance(operator, ast.Sub) else 1.0)
+            return first + second, {name: weights.get(name, 0.0) + others.get(name, 0.0) for name in weights | others}
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            (first, weights), (second, others) = _linear(left), _linear(right)
+            if weights and others:
+                raise _NotLinear
+            return _scaled((second, others), first) if others else _scaled((first, weights), second)
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            divisor, others = _linear(right)
+            if others:
+                raise _NotLinear
+            return _scaled(_linear(left), 1 / divisor)
+    if any(_linear(argument)[1] for argument in _arguments(tree)):
+        raise _NotLinear
+    return _value(tree, {}), {}
+
+
+def _arguments(tree: ast.expr) -> list[ast.expr]:
+    """Return what a function or a power is computed from."""
+    match tree:
+        case ast.Call(args=arguments):
+            return arguments
+        case ast.BinOp(left=left, right=right):
+            return [left, right]
+    return []
+
+
+def _scaled(linear: tuple[float, dict[str, float]], factor: float) -> tuple[float, dict[str, float]]:
+    constant, weights = linear
+    return constant * factor, {name: weight * factor for name, weight in weights.items()}
 
 
 def _value(tree: ast.expr, scores: Mapping[str, float]) -> float:

@@ -40,6 +40,7 @@ _PROCESS = (
 )
 _THREAD = f"starts a thread: {_IN_PYTHON}"
 _NETWORK = "needs the network, which is not there: to ask a model, use a grader of the type `score_model`"
+_ON_DISK = "makes files on a disk: keep it in memory, or write with `open`, which does that here"
 _STARTING = ("exec", "fork", "popen", "posix_spawn", "spawn", "system")
 REFUSED = {
     **dict.fromkeys(("subprocess", "pty", "asyncio.subprocess"), _PROCESS),
@@ -50,6 +51,8 @@ REFUSED = {
     "threading.Thread": f"{_THREAD}; `async def` works for what waits",
     "threading.Timer": "starts a thread: compare `time.monotonic()` instead; each row has a time limit anyway",
     **dict.fromkeys(("_thread.start_new_thread", "asyncio.to_thread", "run_in_executor"), _THREAD),
+    **dict.fromkeys(("tempfile.NamedTemporaryFile", "tempfile.TemporaryFile", "tempfile.TemporaryDirectory"), _ON_DISK),
+    **dict.fromkeys(("tempfile.mkstemp", "tempfile.mkdtemp"), _ON_DISK),
     **dict.fromkeys(("aiohttp", "anthropic", "httpx", "litellm", "openai", "requests", "urllib3"), _NETWORK),
     **dict.fromkeys(("http.client.HTTPConnection", "http.client.HTTPSConnection"), _NETWORK),
     **dict.fromkeys(("urllib.request.build_opener", "urllib.request.urlopen", "urllib.request.urlretrieve"), _NETWORK),
@@ -81,7 +84,8 @@ def imports_model_code(tree: ast.AST) -> bool:
 
 
 def require_importable(tree: ast.Module) -> None:
-    """Raise AppError(400) for what the sandbox refuses: a thread, another process, the network, an unknown import.
+    """Raise AppError(400) for what the sandbox refuses: a thread, another process, the network, a temporary file, an
+    unknown import.
 
     An import in a `try` with an `except` passes, and so does what only runs as a program or for type checkers.
     """
@@ -126,11 +130,15 @@ def _require_available(path: str, names: Sequence[str], *, where: str) -> None:
 
 
 def _passing(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Yield the statements that may fail, or that do not run in the sandbox."""
+    """Yield the imports that may fail, and the statements that do not run in the sandbox.
+
+    Another use in a `try` does not pass: its failure would be taken for that of a completion, and score 0.
+    """
     for node in ast.walk(tree):
         match node:
             case ast.Try(body=body, handlers=[_, *_]):
-                yield from body
+                inside = (each for statement in body for each in ast.walk(statement))
+                yield from (each for each in inside if isinstance(each, ast.Import | ast.ImportFrom))
             case ast.If(body=body) if not runs_here(node):
                 yield from body
 

@@ -19,11 +19,15 @@ LONG_CHARS = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeRow:
-    """A row of the data in a self-check: `number` counts from 0, `item` is the original row."""
+    """A row of the data in a self-check: `number` counts from 0, `item` is the original row.
+
+    `accepted`: all right answers, `answer` among them, if any one of several is right.
+    """
 
     number: int
     item: Mapping[str, object]
     answer: str | None
+    accepted: tuple[str, ...] = ()
     solution: str | None = None
     messages: Sequence[Mapping[str, object]] = ()
 
@@ -60,6 +64,18 @@ FORMS: dict[str, tuple[str, Form]] = {
     "think_and_answer_tags": (
         "<think>…</think><answer>…</answer>",
         lambda answer, _row, _spec: f"<think>First one step, then the next.</think>\n<answer>{answer}</answer>",
+    ),
+    "reasoning_and_answer_tags": (
+        "<reasoning>…</reasoning><answer>…</answer>, a line each",
+        lambda answer, _row, _spec: (
+            f"<reasoning>\nFirst one step, then the next.\n</reasoning>\n<answer>\n{answer}\n</answer>\n"
+        ),
+    ),
+    "working_out": (
+        "<start_working_out>…<end_working_out><SOLUTION>…</SOLUTION>",
+        lambda answer, _row, _spec: (
+            f"<start_working_out>First one step, then the next.<end_working_out><SOLUTION>{answer}</SOLUTION>"
+        ),
     ),
     "after_think": ("</think> …", lambda answer, _row, _spec: f"<think>\nFirst one step.\n</think>\n\n{answer}"),
     "code_block": ("a code block", lambda answer, _row, _spec: f"```\n{answer}\n```"),
@@ -167,7 +183,8 @@ def _option_lists(
 def _other_rows(row: ProbeRow, *, rows: Sequence[ProbeRow], spec: Spec) -> list[tuple[ProbeRow, str]]:
     """Return rows with other answers, one per distinct answer, starting after this row."""
     at = next((place for place, one in enumerate(rows) if one.number == row.number), 0)
-    excluded = {_word_set(text) for text in references(spec, item=row.item, answer=row.answer)}
+    own = (*references(spec, item=row.item, answer=row.answer), *row.accepted)
+    excluded = {_word_set(text) for text in own}
     found = []
     for other in (*rows[at + 1 :], *rows[:at]):
         known = references(spec, item=other.item, answer=other.answer)

@@ -1,5 +1,6 @@
 """The spec of a verifier in Python."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -11,6 +12,8 @@ from backend.verifiers.grader import Grader, ScoreRange
 from backend.verifiers.isolation import shares_process
 from backend.verifiers.message_patterns import require_no_message_patterns
 from backend.verifiers.source import check_compiles, parse_source
+
+_RANDOM = re.compile(r"\brandom\b")
 
 
 class Python(Grader):
@@ -50,6 +53,11 @@ class Python(Grader):
     @property
     def entry_point(self) -> EntryPoint:
         return entry_point(self.source)
+
+    @property
+    def may_take_batches(self) -> bool:
+        """Whether several rows may be given to one call: not if it names `random`, whose numbers follow the rows."""
+        return self.entry_point.may_take_batches and not _RANDOM.search(self.source)
 
     @property
     def one_process_per_call(self) -> bool:

@@ -167,7 +167,9 @@ def _grade(probes: Sequence[Probe], *, into: RowResult, grade: Grade) -> None:
 
 
 def _sample(row: ProbeRow, probe: Probe) -> Sample:
-    return Sample(output_text=probe.text, item=row.item, answer=row.answer, messages=row.messages or None)
+    return Sample(
+        output_text=probe.text, item=row.item, answer=row.accepted or row.answer, messages=row.messages or None
+    )
 
 
 def _columns(results: Sequence[RowResult], *, spec: Spec) -> list[dict[str, str]]:

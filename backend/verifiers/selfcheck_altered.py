@@ -74,7 +74,9 @@ def altered_rows(rows: Sequence[ProbeRow], *, spec: Spec, form: str, most_texts:
     chosen: list[AlteredRow] = []
     for place in sample_of_forms(references, count=len(references)) if changes else []:
         row, reference = known[place]
-        tried = [each for each in alterations(reference, scale=scale, seed=SEED) if each.change in changes]
+        right = {text.casefold() for text in row.accepted}
+        made = [each for each in alterations(reference, scale=scale, seed=SEED) if each.change in changes]
+        tried = [each for each in made if each.text.casefold() not in right]
         altered = _altered(row, reference, tried[:most_each], form=form, spec=spec)
         if len(chosen) == most_rows or (altered is not None and len(altered.texts) > most_texts):
             break

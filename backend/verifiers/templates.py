@@ -23,13 +23,14 @@ _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 class Sample:
     """The input of a verifier for one completion, without the prompt's hint.
 
-    `output_text` is the completion, `item` the original row, `answer` the normal form's `reference.answer`, `messages`
-    the prompt; without messages the prompt is the item's own field of that name.
+    `output_text` is the completion, `item` the original row, `answer` the normal form's `reference.right`
+    (several texts if any one is right), `messages` the prompt; without messages the prompt is the item's own field of
+    that name.
     """
 
     output_text: str
     item: Mapping[str, object]
-    answer: str | None = None
+    answer: str | tuple[str, ...] | None = None
     messages: Sequence[Mapping[str, object]] | None = None
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from backend.core.statistics import t_interval
 from benchmarks.figures import Figure
 from benchmarks.learning.baseline import best_learning_rate, by_configuration, differences
 from benchmarks.learning.configurations import BASELINE
 from benchmarks.learning.runs import RUNS, Run, read_runs, valid_runs
-from benchmarks.learning.statistics import mean_interval
 from benchmarks.learning.task import LearningTask
 from benchmarks.learning.tasks import TASKS, task_named
 
@@ -40,5 +42,5 @@ def task_figures(task: LearningTask, runs: Sequence[Run]) -> list[Figure]:
 
 
 def _figure(name: str, values: Sequence[float], *, unit: str) -> Figure:
-    estimate = mean_interval(values)
-    return Figure(name, round(estimate.mean, 6), unit, len(values), estimate.low, estimate.high)
+    found = t_interval(np.array(values), within=None)
+    return Figure(name, round(found["mean"], 6), unit, len(values), found["low"], found["high"])

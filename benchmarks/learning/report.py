@@ -1,18 +1,15 @@
 """The report `RESULTS.md`: one table per task, each method against GRPO at its best learning rate, paired by seed."""
 
-import math
 import statistics
 from collections.abc import Sequence
 
+import numpy as np
+
+from backend.core.statistics import sign_flip_p, t_interval
 from benchmarks.learning.baseline import best_learning_rate, by_configuration, differences
 from benchmarks.learning.configurations import BASELINE
 from benchmarks.learning.runs import Run, steps_to, valid_runs
-from benchmarks.learning.statistics import (
-    Estimate,
-    mean_interval,
-    median_or_never,
-    sign_flip_p,
-)
+from benchmarks.learning.statistics import median_or_never
 from benchmarks.learning.task import LearningTask
 
 HEADER = """# Learning: which credit assignment learns most
@@ -106,7 +103,7 @@ def _methods_table(runs: Sequence[Run], *, best: float, target: float) -> str:
 
 
 def _final(runs: Sequence[Run]) -> str:
-    return _estimate(mean_interval([run.final for run in runs]))
+    return _estimate([run.final for run in runs])
 
 
 def _against(baseline: Sequence[Run], runs: Sequence[Run]) -> tuple[str, str]:
@@ -114,7 +111,8 @@ def _against(baseline: Sequence[Run], runs: Sequence[Run]) -> tuple[str, str]:
     paired = differences(runs, baseline=baseline)
     if runs[0].key.method == BASELINE.name or not paired:
         return "-", "-"
-    return _estimate(mean_interval(paired), sign="+"), f"{sign_flip_p(paired):.3f}"
+    p_value = sign_flip_p(np.array(paired), rng=np.random.default_rng(0))
+    return _estimate(paired, sign="+"), f"{p_value:.3f}"
 
 
 def _steps(runs: Sequence[Run], *, target: float) -> str:
@@ -128,7 +126,9 @@ def _leakage(runs: Sequence[Run]) -> tuple[str, str]:
     return f"{after:.1%}", f"{statistics.mean(run.training_leakage for run in runs):.1%}"
 
 
-def _estimate(estimate: Estimate, *, sign: str = "") -> str:
-    if math.isnan(estimate.low):
-        return f"{estimate.mean:{sign}.3f}"
-    return f"{estimate.mean:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+def _estimate(values: Sequence[float], *, sign: str = "") -> str:
+    """Format the mean with its interval, which a single value does not have."""
+    found = t_interval(np.array(values), within=None)
+    if len(values) == 1:
+        return f"{found['mean']:{sign}.3f}"
+    return f"{found['mean']:{sign}.3f} [{found['low']:{sign}.3f}, {found['high']:{sign}.3f}]"

@@ -151,6 +151,7 @@ class TaskScore:
     score: float
     status: str = "ok"
     reason: str | None = None
+    components: dict[str, float] = field(default_factory=dict)
 
 
 class RecordingObserver:

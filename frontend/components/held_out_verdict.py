@@ -16,6 +16,7 @@ NOTHING_LEARNED = (
 def verdict(evaluations: list[EvaluationObject], *, job: JobObject) -> None:
     """Show whether the model got better, in words and as intervals."""
     before, after = held_out.measured(evaluations, "baseline"), held_out.measured(evaluations, "trained")
+    warm = held_out.measured(evaluations, "warm")
     st.subheader("Held-out questions", anchor=False)
     judgement = held_out.judged(evaluations, job=job)
     if judgement == "nothing_learned":
@@ -26,13 +27,18 @@ def verdict(evaluations: list[EvaluationObject], *, job: JobObject) -> None:
             "soon."
         )
         return
-    left, right = st.columns(2)
+    left, *middle, right = st.columns(2 if warm is None else 3)
     _score(left, "Before training", before)
+    if warm is not None:
+        _score(middle[0], "After imitation", warm)
     if after is None:
         right.metric("After training", "–", border=True, help="Measured after the last step.", height="stretch")
     else:
         _score(right, "After training", after)
         _judged(after, judgement)
+    sentence = held_out.beyond_imitation(evaluations)
+    if sentence is not None:
+        st.info(sentence, title="What training added to imitation", icon=":material/stairs:")
     charts.held_out(evaluations, key="held_out")
 
 

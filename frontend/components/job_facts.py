@@ -40,4 +40,5 @@ def _scores(client: Client, jobs: Sequence[JobObject]) -> dict[str, str | None]:
 def _score(held_out: HeldOut | None) -> str | None:
     if held_out is None or held_out["before"] is None or held_out["after"] is None:
         return None
-    return f"held-out score {held_out['before']:.2f} → {held_out['after']:.2f}"
+    scores = (held_out["before"], held_out["warm"], held_out["after"])
+    return f"held-out score {' → '.join(f'{score:.2f}' for score in scores if score is not None)}"

@@ -73,6 +73,16 @@ class JobFeed:
     def max_steps(self) -> int:
         return self.job["x_progress"]["max_steps"]
 
+    @property
+    def warm_steps(self) -> int:
+        """Steps of the warm start, the first of `max_steps`."""
+        return self.job["x_progress"]["warm_steps"]
+
+    @property
+    def has_completions(self) -> bool:
+        """Whether any step has sampled completions: those of imitation do not."""
+        return any(step["values"].get("target_tokens") is None for step in self.metrics)
+
     def tick(self, client: Client) -> None:
         """Make one request, or none once the feed is settled."""
         self.made_request = not self.settled and not self.ticks_to_skip
@@ -139,8 +149,13 @@ def pace_s(metrics: Sequence[StepMetrics]) -> float | None:
 
 
 def seconds_left(feed: JobFeed) -> float | None:
-    """Return the API's estimate minus the steps since; if it has none, an estimate from the pace."""
+    """Return the API's estimate minus the steps since; if it has none, an estimate from the pace.
+
+    None in a warm start, whose pace says nothing about that of training.
+    """
     progress = feed.job["x_progress"]
+    if feed.step <= feed.warm_steps > 0:
+        return None
     left, left_then = max(progress["max_steps"] - feed.step, 0), progress["max_steps"] - progress["step"]
     if progress["eta_s"] is not None and left_then > 0:
         return progress["eta_s"] * left / left_then

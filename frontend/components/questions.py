@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from frontend.api.types import FileRow, Json
+from frontend.components.row_view import right_answer
 
 NO_TOOLS = "Models are asked without tools here: choose rows that have neither tools nor calls of them."
 SEPARATOR = "\n\n"
@@ -19,7 +20,7 @@ class Question:
 
     messages: list[Json]
     item: Json
-    answer: str | None
+    answer: str | list[str] | None
 
     def prompt(self, *, instruction: str) -> Json:
         """Return the part of a chat request's body that asks it, under the instruction of a trained model's job."""
@@ -73,7 +74,7 @@ def of_row(row: FileRow, *, image: Callable[[str], bytes]) -> Question:
         return [part(each) for each in given] if isinstance(given, list) else given
 
     messages = [{**message, "content": content(message["content"])} for message in row["messages"]]
-    return Question(messages, row["item"], row["reference"]["answer"])
+    return Question(messages, row["item"], right_answer(row))
 
 
 def _image(content: bytes) -> Json:

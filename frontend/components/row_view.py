@@ -65,6 +65,11 @@ def table(rows: Sequence[FileRow]) -> list[dict[str, Any]]:
     ]
 
 
+def right_answer(row: FileRow) -> str | list[str] | None:
+    """Return what a verifier compares with: the answer, or a list of which any one is right."""
+    return row["reference"].get("accepted") or row["reference"].get("answer")
+
+
 def both_forms(row: FileRow, *, image: Callable[[str], bytes]) -> None:
     """Show a row twice: its normal form as a conversation, and the original.
 
@@ -83,8 +88,10 @@ def both_forms(row: FileRow, *, image: Callable[[str], bytes]) -> None:
                 _content(message.get("content"), images=images, image=image)
                 for call in calls_of(message):
                     st.code(call, language=None, wrap_lines=True)
-        st.markdown("**Right answer**")
-        st.code(row["reference"]["answer"] or "no reference answer", language=None, wrap_lines=True)
+        accepted = row["reference"].get("accepted") or []
+        st.markdown("**Right answers** (any one of them)" if len(accepted) > 1 else "**Right answer**")
+        shown = "\n".join(accepted) or row["reference"]["answer"] or "no reference answer"
+        st.code(shown, language=None, wrap_lines=True)
         solution = row["reference"].get("solution")
         if solution:
             st.markdown("**Worked solution** (seen only by the teacher)")

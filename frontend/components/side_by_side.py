@@ -37,7 +37,7 @@ class Exchange:
     """
 
     item: Json
-    answer: str | None
+    answer: str | list[str] | None
     titles: list[str]
     streams: AnswerStreams
     records: list[ScoreRecordObject | None] = field(default_factory=list)

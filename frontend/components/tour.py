@@ -16,9 +16,9 @@ MOST_FILES = 100
 
 
 def offer(client: Client) -> None:
-    """Show the card on Home; nothing if the starter is not installed."""
+    """Show the card on Home; nothing if the UI lacks the starter's rows, or the server its model."""
     found = starter.read()
-    if found is None:
+    if found is None or starter.MODEL not in {model["id"] for model in client.models()}:
         return
     with st.container(border=True, key="tour"):
         st.subheader("New here? Try an example", anchor=False)

@@ -6,16 +6,24 @@ from typing import Literal
 from frontend.api.types import EvaluationObject, JobObject
 
 Judgement = Literal["better", "worse", "undecided", "nothing_learned"]
+Phase = Literal["baseline", "warm", "trained"]
 
 
-def measured(evaluations: Sequence[EvaluationObject], phase: Literal["baseline", "trained"]) -> EvaluationObject | None:
-    """Return the evaluation before or after training; None if there is none (yet)."""
+def measured(evaluations: Sequence[EvaluationObject], phase: Phase) -> EvaluationObject | None:
+    """Return the evaluation before training, after the warm start or after training; None if there is none (yet)."""
     return next((found for found in evaluations if found["phase"] == phase), None)
 
 
 def learned_nothing(job: JobObject) -> bool:
     """Report whether no completion of any step had a signal: no token was trained on, the adapter does nothing."""
     return job["status"] == "succeeded" and job["trained_tokens"] == 0
+
+
+def beyond_imitation(evaluations: Sequence[EvaluationObject]) -> str | None:
+    """Return the API's sentence on what training added to a warm start; None without one, or before its end."""
+    after = measured(evaluations, "trained")
+    since = None if after is None else after.get("since_warm_start")
+    return None if since is None else since.get("sentence")
 
 
 def judged(evaluations: Sequence[EvaluationObject], *, job: JobObject) -> Judgement | None:

@@ -51,8 +51,14 @@ def sections_of(text: str) -> dict[str, tuple[Setting, ...]]:
 
 
 SECTIONS = sections_of((Path(__file__).parent / "job_settings.json").read_text())
-ASKING, MAIN, ADAPTER = (SECTIONS.pop(title) for title in ("Instruction", "Training", "Adapter (LoRA)"))
+ASKING, MAIN, WARM_START, ADAPTER = (
+    SECTIONS.pop(title) for title in ("Instruction", "Training", "Warm start", "Adapter (LoRA)")
+)
 """The sections that have places of their own in the form; `SECTIONS` has the others, which are folded."""
+NESTED = {"warm_start": WARM_START, "lora": ADAPTER}
+"""The settings within a setting, by its name."""
+SCHEMAS = {"warm_start": "WarmStart", "lora": "Lora"}
+"""The names of their schemas."""
 OFFERED = {setting.name: setting for section in (ASKING, MAIN, *SECTIONS.values()) for setting in section}
 PRESETS = {
     "paper": (
@@ -73,6 +79,10 @@ NEEDED = {
     "privileged": ("with_privileged", "no text written for the teacher"),
 }
 """Hints that every row must have: the count in the file's report, and words for rows without it."""
+
+
+TARGETS = {"solution": "worked solution", "answer": "answer", "trajectory": "trajectory"}
+"""Texts of a row that a model can imitate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +169,23 @@ def rows_without(hint: str | None, report: FileReport, *, settings: Json) -> int
 
 def label_of(param: str | None) -> str | None:
     """Return the form's label of an API parameter, such as `method.reinforcement.x_rlsd.lambda`."""
-    name = (param or "").rsplit(".", 1)[-1]
-    return OFFERED[name].label if name in OFFERED else None
+    *path, name = (param or "").split(".")
+    within = NESTED.get(path[-1]) if path else None
+    offered = OFFERED if within is None else {setting.name: setting for setting in within}
+    return offered[name].label if name in offered else None
+
+
+def warm_rows(settings: Json) -> int:
+    """Return the number of rows that a job imitates before its first step; 0 without a warm start."""
+    rows: int = settings.get("warm_start", {}).get("rows", 0)
+    return rows
+
+
+def with_target(settings: Json, report: FileReport) -> tuple[int, str]:
+    """Return how many rows of a dataset have the text to imitate, and its name."""
+    target = settings.get("warm_start", {}).get("target", "solution")
+    counted, _without = NEEDED[target]
+    return int(str(report.get(counted) or 0)), TARGETS[target]
 
 
 def request_body(

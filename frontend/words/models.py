@@ -3,6 +3,9 @@
 from frontend.api.types import JobObject, Json, ModelObject
 
 TRAINED = "trained"
+SMALL_MODEL = "SmolLM2-135M-Instruct"
+"""The base model that a server can fetch."""
+SMALL_MODEL_SIZE_MB = 93
 PARTS = 5
 """Parts of a trained model's name; its base may contain further colons."""
 

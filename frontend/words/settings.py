@@ -36,6 +36,7 @@ ACTIONS = {
     "POST /v1/verifiers": "saved a verifier",
     "POST /v1/verifiers/{verifier_id}/versions": "saved a new version of a verifier",
     "DELETE /v1/verifiers/{verifier_id}": "deleted a verifier",
+    "POST /v1/models/fetch": "let a base model be fetched",
     "DELETE /v1/models/{model}": "deleted a trained model",
     "POST /v1/chat/completions": "sent a question to a model",
     "POST /v1/fine_tuning/preflight": "ran a pre-flight",

@@ -39,11 +39,18 @@ AS_BEFORE = TrainingPlan("As in the original job", "The same settings, filled in
 """Offered if the form is filled from a job."""
 ARMS = ("rlsd", "grpo")
 """The methods compared by default: this project's and the usual baseline."""
+IMITATION = "sft"
+"""Compared too where every row has a worked solution: what a method with a reward has to beat."""
 SEEDS = 3
 
 
 def available_plans(*, cloning: bool) -> dict[PlanName, TrainingPlan]:
     return {"as_before": AS_BEFORE, **PLANS} if cloning else PLANS
+
+
+def usual_arms(*, solved: bool) -> tuple[str, ...]:
+    """Return the methods compared by default. `solved`: every row has a worked solution."""
+    return (*ARMS, IMITATION) if solved else ARMS
 
 
 def comparison_body(job: Json, *, name: str, methods: Mapping[str, str], seeds: int) -> Json:

@@ -3,14 +3,15 @@
 Where the verifier is read, at what it rewards; where a teacher alone is imitated, at speaking like that teacher.
 """
 
+from dataclasses import replace
+
 import pytest
 
-from backend.core.methods import TeacherKind, method_named
+from backend.core.methods import MethodName, TeacherKind, method_named
 from tests.worker.engine.methods.test_opd import save_teacher
 from tests.worker.engine.tiny import Recorder, Verdict, load_teacher, tiny_policy, tiny_settings, tiny_tasks
 from worker.engine.experiment import Experiment
 from worker.engine.loop import run
-from worker.engine.methods import METHODS
 
 pytestmark = pytest.mark.training
 
@@ -39,20 +40,22 @@ def share_of_digits(completions):
     return [Verdict(sum(c.isdigit() for c in done.text) / (len(done.text) + 1)) for done in completions]
 
 
-def learned(folder, **changes):
+def learned(folder, *, tasks=None, **changes):
     """What is seen of a run of 30 steps on the digits."""
     if changes["method"] == "opd":
         changes["teacher_model"] = save_teacher(folder)
     settings = tiny_settings(
-        max_steps=30,
-        batch_size=8,
-        num_generations=8,
-        eval_samples=8,
-        learning_rate=1e-2,
-        lora_r=8,
-        token_share=1.0,
-        diagnostic_interval=0,
-        **changes,
+        **{
+            "max_steps": 30,
+            "batch_size": 8,
+            "num_generations": 8,
+            "eval_samples": 8,
+            "learning_rate": 1e-2,
+            "lora_r": 8,
+            "token_share": 1.0,
+            "diagnostic_interval": 0,
+        }
+        | changes
     )
     policy, recorder = tiny_policy(settings, hidden=64), Recorder()
     run(
@@ -60,7 +63,7 @@ def learned(folder, **changes):
             settings=settings,
             policy=policy,
             teacher=load_teacher(settings, policy),
-            tasks=tiny_tasks(16),
+            tasks=tasks or tiny_tasks(16),
             held_out=tiny_tasks(16, first_row=100),
             reward=share_of_digits,
         ),
@@ -95,5 +98,35 @@ def test_the_student_comes_closer_to_the_teacher_that_it_imitates(tmp_path, name
     assert distance(steps[-3:]) < 0.8 * distance(steps[:3])
 
 
+def rows_with_numbers():
+    """Rows whose answers are half digits."""
+    return [replace(task, answer=f"{task.row:03}abc") for task in tiny_tasks(16)]
+
+
+def test_imitation_alone_teaches_what_it_shows(tmp_path):
+    """Half of what is shown is digits, so that is what the model learns to write, and no more."""
+    recorder = learned(tmp_path, tasks=rows_with_numbers(), method="sft", warm_start={"target": "answer"})
+    baseline, trained = recorder.evaluations
+    assert recorder.steps[-1].metrics["loss"] < 0.4 * recorder.steps[0].metrics["loss"]
+    assert trained.low > baseline.high
+    assert trained.mean < 0.5
+
+
+def test_rewards_teach_beyond_what_a_warm_start_has_shown(tmp_path):
+    recorder = learned(
+        tmp_path,
+        tasks=rows_with_numbers(),
+        method="grpo",
+        max_steps=20,
+        warm_start={"rows": 16, "epochs": 8, "learning_rate": 1e-2, "target": "answer"},
+    )
+    baseline, warm, trained = recorder.evaluations
+    assert warm.low > baseline.high
+    assert trained.since_warm_start.difference["low"] > 0
+    assert trained.since_warm_start.p_value < 0.001
+    rewards = [report.metrics["reward_mean"] for report in recorder.steps[16:]]
+    assert sum(rewards[-5:]) > sum(rewards[:5]) > 5 * baseline.mean
+
+
 def test_every_method_is_tried():
-    assert {case["method"] for case in (REWARDED | IMITATING).values()} == METHODS.keys()
+    assert {case["method"] for case in (REWARDED | IMITATING).values()} | {"sft"} == set(MethodName)

@@ -35,6 +35,14 @@ def test_every_variable_is_a_setting() -> None:
     assert {variable for service in OURS.values() for variable in service["environment"]} <= known
 
 
+def test_whatever_needs_models_has_their_volume_where_the_image_looks_for_them() -> None:
+    image = (ROOT / "Dockerfile").read_text()
+    assert "HF_HOME=/models/hub RLSD_MODELS_FOLDER=/models/listed" in image
+    assert "install --directory --owner rlsd /models" in image
+    needed = {"api", "worker-train", "worker-check", "worker-sample", "worker-chat"}
+    assert {name for name, service in OURS.items() if "models:/models" in service.get("volumes", ())} == needed
+
+
 def test_the_sign_in_settings_reach_the_api_and_the_ui() -> None:
     assert set(identity.NEEDED) <= set(OURS["ui"]["environment"])
     assert {"RLSD_OIDC_ISSUER", "RLSD_OIDC_AUDIENCE"} <= set(OURS["api"]["environment"])

@@ -10,7 +10,7 @@ import pytest
 from tests.rules.test_imports import ALL_MODULES, imported_names
 
 BACKEND = (
-    *("core", "errors", "ids", "settings", "outbound"),
+    *("core", "errors", "ids", "settings", "base_models", "outbound"),
     *("db", "blobs", "queue", "oidc", "quotas", "checks", "workers", "webhooks", "stack", "tracking"),
     *("datasets.formats", "datasets.rows", "datasets.analysis", "datasets.reading", "datasets.versions"),
     *("verifiers", "jobs", "comparisons", "chat"),
@@ -20,7 +20,7 @@ BACKEND = (
 ENGINE = (
     *("types", "faults", "seeds", "settings", "measure", "distributed"),
     *("methods", "credit", "model", "rollouts", "evaluation", "observer", "teacher", "training"),
-    *("experiment", "step", "loop", "export", "preflight"),
+    *("experiment", "imitation", "step", "loop", "export", "preflight"),
 )
 WORKER = (
     *(f"engine.{layer}" for layer in ENGINE),

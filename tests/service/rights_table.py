@@ -94,6 +94,9 @@ ROUTES: dict[str, Case] = {
     f"DELETE {VERIFIER}": Case(EDITOR, elsewhere=404),
     f"GET {VERIFIER}/versions": Case(VIEWER, elsewhere=404),
     f"POST {VERIFIER}/versions": Case(EDITOR, body(lambda _: {"grader": EXACT}), elsewhere=404),
+    "POST /v1/verifiers/instructions": Case(
+        VIEWER, body(lambda own: {"grader": EXACT, "training_file": own.file_id}), elsewhere=400
+    ),
     "POST /v1/verifiers/check": Case(
         EDITOR, body(lambda own: {"grader": own.grader, "file": own.file_id}), elsewhere=400
     ),
@@ -158,6 +161,7 @@ ROUTES: dict[str, Case] = {
     "GET /v1/compared-jobs/curves": Case(VIEWER, compared_jobs, elsewhere=404),
     # models; no chat server is running, which only permitted callers learn
     "GET /v1/models": Case(VIEWER),
+    "POST /v1/models/fetch": Case(ADMIN, body(lambda _: {}), for_administrators=True),
     "GET /v1/models/{model}": Case(VIEWER, elsewhere=404),
     "DELETE /v1/models/{model}": Case(EDITOR, elsewhere=404),
     "POST /v1/chat/completions": Case(
@@ -230,6 +234,16 @@ FOREIGN_REFERENCES = [
         "POST /v1/fine_tuning/teacher-preview",
         with_foreign(lambda _, theirs: {**preflight_body(theirs), "row": 0}),
         code=NO_FILE,
+    ),
+    ForeignReference(
+        "POST /v1/verifiers/instructions",
+        with_foreign(lambda own, theirs: {"grader": own.grader, "training_file": theirs.file_id}),
+        code=NO_FILE,
+    ),
+    ForeignReference(
+        "POST /v1/verifiers/instructions",
+        with_foreign(lambda own, theirs: {"grader": theirs.grader}),
+        code=NO_VERIFIER,
     ),
     ForeignReference(
         "POST /v1/verifiers/check",

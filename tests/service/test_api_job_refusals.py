@@ -68,6 +68,22 @@ def test_the_smallest_dataset_that_can_be_split_is_taken(api: Api) -> None:
     create_job(api, job_body(api.dataset(3)))
 
 
+def test_components_are_normalised_apart_only_if_there_are_some(api: Api) -> None:
+    body = job_body(api.dataset(), x_rlsd={"combine": "normalise"})
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)
+    assert error["param"] == f"{X_RLSD}.combine"
+    multi = {
+        "type": "multi",
+        "graders": {"exact": EXACT, "digits": REGEX},
+        "calculate_output": "0.8*exact + 0.2*digits",
+    }
+    body["method"]["reinforcement"]["grader"] = multi
+    create_job(api, body)
+    multi["calculate_output"] = "max(exact, digits)"
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)
+    assert "not 'max(exact, digits)'" in error["message"]
+
+
 def test_a_row_without_the_hint_is_named_by_its_line(api: Api) -> None:
     rows: list[dict[str, Any]] = [{"question": f"q{n}", "answer": "a", "solution": "s"} for n in range(5)]
     rows[3] = {"question": "q3", "answer": "a"}

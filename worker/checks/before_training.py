@@ -63,4 +63,11 @@ def run_check(step: CheckStep, record: CheckRecord, *, world: ProcessGroup) -> b
 
 
 def _probe_row(task: Task) -> ProbeRow:
-    return ProbeRow(number=task.row, item=task.item, answer=task.answer, solution=task.solution, messages=task.messages)
+    return ProbeRow(
+        number=task.row,
+        item=task.item,
+        answer=task.answer,
+        accepted=task.accepted,
+        solution=task.solution,
+        messages=task.messages,
+    )

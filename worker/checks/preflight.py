@@ -15,6 +15,7 @@ from backend.datasets.rows.rows import load_rows
 from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.errors import AppError
+from backend.jobs.components import component_weights
 from backend.jobs.notices import Notice, prompt_notices
 from backend.jobs.resolve import X_RLSD
 from backend.verifiers.specs import Spec, parse_spec
@@ -83,7 +84,14 @@ def preflight_with_trial_steps(
         use_threads(processes=1)
         policy = load(job.model, settings=settings)
         reward = sandboxed_reward(sandbox, job.grader)
-        experiment = Experiment(settings=settings, policy=policy, tasks=job.tasks, held_out=(), reward=reward)
+        experiment = Experiment(
+            settings=settings,
+            policy=policy,
+            tasks=job.tasks,
+            held_out=(),
+            reward=reward,
+            component_weights=component_weights(job.spec, job.grader),
+        )
         found = probe(experiment, rows=rows, samples=samples, progress=progress)
         compared = None
         if others is not None:
@@ -140,7 +148,13 @@ def run_teacher_preview(request: Json, _progress: Progress) -> Json:
     verifier = None if request["grader"] is None else parse_spec(request["grader"])
     with api_errors():
         tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"])
-        task = next(task for task in tasks if task.row == request["row"])
+        task = next((task for task in tasks if task.row == request["row"]), None)
+        if task is None:
+            raise AppError(
+                f"Row {request['row']} is an example in the instruction, or equal to one, so it is not trained on: "
+                "choose another row.",
+                param="row",
+            )
         assets = load_model_assets(request["model"])
         prompt_builder = PromptBuilder(assets.tokenizer, UNBOUNDED, assets.vision())
         allowed = LengthLimits.of(settings, max_positions=assets.max_positions).max_tokens

@@ -24,11 +24,15 @@ def sandbox() -> Sandbox:
 def run_grader(request: Json, _progress: Progress) -> Json:
     """Grade samples: `{grader, samples: [{output_text, item, answer}]}` -> `{records: [score record]}`."""
     samples = [
-        Sample(output_text=sample["output_text"], item=sample["item"], answer=sample.get("answer"))
+        Sample(output_text=sample["output_text"], item=sample["item"], answer=_right(sample.get("answer")))
         for sample in request["samples"]
     ]
     records = sandbox().grade(parse_spec(request["grader"]), samples)
     return {"records": [record.to_json() for record in records]}
+
+
+def _right(answer: str | list[str] | None) -> str | tuple[str, ...] | None:
+    return tuple(answer) if isinstance(answer, list) else answer
 
 
 def self_check(request: Json, progress: Progress) -> Json:
@@ -57,6 +61,12 @@ def export(request: Json, progress: Progress) -> Json:
     return run_export(request, progress)
 
 
+def fetch_model(request: Json, progress: Progress) -> Json:
+    from worker.checks.fetch_model import fetch_model
+
+    return fetch_model(request, progress)
+
+
 HANDLERS: dict[str, Handler] = {
     "grader_run": run_grader,
     "self_check": self_check,
@@ -65,4 +75,5 @@ HANDLERS: dict[str, Handler] = {
     "teacher_preview": teacher_preview,
     "token_lengths": token_lengths,
     "export": export,
+    "fetch_model": fetch_model,
 }

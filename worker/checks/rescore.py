@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from backend.checks import Progress
 from backend.core.methods import METHODS
+from backend.core.settings.choices import Combine
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import NormalRow
 from backend.db.base import Json
@@ -15,9 +16,10 @@ from backend.db.files import DatasetRow
 from backend.db.jobs import Job
 from backend.db.training import Rollout
 from backend.errors import AppError, not_found
+from backend.jobs.components import component_weights, weights_of
 from backend.jobs.rescore import RescoredCompletion, RescoreTally, ScoringRule, select_rollouts
 from backend.verifiers.record import ScoreRecord
-from backend.verifiers.specs import parse_spec, spec_hash
+from backend.verifiers.specs import Spec, parse_spec, spec_hash
 from backend.verifiers.templates import Sample
 from worker.sandbox.pool import Sandbox
 
@@ -38,7 +40,7 @@ def rescore(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
             raise not_found("fine-tuning job", request["job_id"])
         wanted = select_rollouts(job, first=request["first"], last=request["last"])
         total = min(request["limit"], session.scalar(select(func.count()).select_from(wanted.subquery())) or 0)
-    tally = RescoreTally(_rule(job))
+    tally = RescoreTally(_rule(job, spec))
     for rollouts, rows in _chunks(job, request, total=total):
         records = sandbox.grade(spec, [_sample(rollout, rows[rollout.row]) for rollout in rollouts])
         for rollout, record in zip(rollouts, records, strict=True):
@@ -57,12 +59,16 @@ def rescore(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
     return compared | tally.result()
 
 
-def _rule(job: Job) -> ScoringRule:
+def _rule(job: Job, new: Spec) -> ScoringRule:
+    """Build the rule of the job; of another verifier without components, the score is the one component."""
     settings = RlsdSettings.model_validate(job.spec)
+    normalises = settings.combine is Combine.NORMALISE
     return ScoringRule(
         num_generations=settings.num_generations,
         scale_rewards=settings.scale_rewards,
         success_above=settings.success_above,
+        weights_before=component_weights(settings, parse_spec(job.grader)),
+        weights_after=weights_of(new) if normalises else {},
         learns=METHODS[settings.method].rewarded,
     )
 
@@ -110,7 +116,7 @@ def _sample(rollout: Rollout, row: NormalRow) -> Sample:
     return Sample(
         output_text=rollout.completion,
         item=row.item_without_images,
-        answer=row.reference.answer,
+        answer=row.reference.right,
         messages=tuple(row.messages),
     )
 

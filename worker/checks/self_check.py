@@ -74,6 +74,7 @@ def probe_row(row: NormalRow) -> ProbeRow:
         number=row.number,
         item=row.item_without_images,
         answer=row.reference.answer,
+        accepted=row.reference.accepted,
         solution=row.reference.solution,
         messages=tuple(row.messages),
     )

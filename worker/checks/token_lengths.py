@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from backend.base_models import base_models
 from backend.checks import Progress
 from backend.datasets.analysis.lengths import Lengths
 from backend.datasets.rows.rows import NormalRow
@@ -16,7 +17,6 @@ from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File
 from backend.errors import AppError, not_found
-from backend.settings import settings
 from worker.engine.rollouts.chat_template import ChatTemplateError, asked, render
 
 MAX_ROWS = 5000
@@ -84,10 +84,10 @@ def _tokenizer(model: str) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     try:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(settings().models.get(model, model))
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(base_models().get(model, model))
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
-        reason = reason.replace(settings().models.get(model, model), model)
+        reason = reason.replace(base_models().get(model, model), model)
         raise AppError(
             f"The tokenizer of '{model}' could not be loaded: {reason:.300}.", code="model_not_loaded", param="model"
         ) from error

@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
-from backend.cli.standalone import run_standalone
-from backend.core.verdict import Level, verdict_lines
-from backend.datasets.rows.rows import items_and_answers, read_rows
+from backend.cli.standalone import Mapping, run_standalone
+from backend.core.verdict import Level, verdict_lines, with_findings
+from backend.datasets.rows.rows import items_and_answers, read_rows_and_notes
+from backend.datasets.rows.shape import parse_mapping
 from backend.errors import AppError
-from backend.jobs.notices import number_notices
+from backend.jobs.notices import grader_notices, number_notices
 from backend.verifiers.reading import with_decimal_marks
 from backend.verifiers.specs import parse_spec
 from worker.checks.self_check import MAX_SAMPLED_ROWS, check_verifier, read_grader, spread_rows
@@ -28,6 +29,7 @@ def check(
         tuple[float, float] | None,
         typer.Option("--range", metavar="LOWEST HIGHEST", help="Lowest and highest score, as the grader's `range`."),
     ] = None,
+    mapping: Mapping = None,
     rows: Annotated[int, typer.Option(help="Number of rows to use.", min=1, max=64)] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
 ) -> None:
@@ -35,14 +37,18 @@ def check(
     slightly altered right ones; show how it reads references.
     """
     with data.open("rb") as file:
-        all_rows = read_rows(file, name=data.name)
+        all_rows, notes = read_rows_and_notes(
+            file, name=data.name, mapping=None if mapping is None else parse_mapping(mapping)
+        )
     own = {} if score_range is None else {"range": list(score_range)}
     grader, columns = with_decimal_marks(parse_spec(read_grader(verifier) | own), items_and_answers(all_rows))
-    for notice in number_notices(columns.values()):
-        print(notice.message, file=sys.stderr)
+    for note in notes:
+        print(f"{data.name}: {note}", file=sys.stderr)
+    notices = (*grader_notices(grader), *number_notices(columns.values()))
     chosen, more = (spread_rows(all_rows, count=count) for count in (rows, MAX_SAMPLED_ROWS))
     with Sandbox() as sandbox:
-        result = check_verifier(grader, chosen, sandbox=sandbox, more_rows=more)
+        checked = check_verifier(grader, chosen, sandbox=sandbox, more_rows=more)
+    result = with_findings(checked, [notice.as_finding() for notice in notices])
     print(json.dumps(result) if as_json else "\n".join(verdict_lines(result)))
     if result["verdict"] == Level.FAIL:
         sys.exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backend.cli.standalone import run_standalone
+from backend.cli.standalone import Mapping, run_standalone
 from backend.core.verdict import verdict_lines
 from backend.errors import AppError
 from worker.checks.preflight import preflight_with_trial_steps
@@ -29,13 +29,14 @@ def preflight(
     verifier: Annotated[
         Path | None, typer.Option(help="Python file, or JSON file of a grader; replaces the job's grader.", exists=True)
     ] = None,
+    mapping: Mapping = None,
     rows: Annotated[int, typer.Option(help="Number of rows to sample, chosen at random by the seed.", min=1)] = 16,
     samples: Annotated[int, typer.Option(help="Completions per row, without and with the hint each.", min=1)] = 8,
     model: Annotated[str | None, typer.Option(help="Model name, hub id or folder; replaces the job's model.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the whole report to this file as JSON.")] = None,
 ) -> None:
     """Estimate what a job can learn before training it. Exits with 1 if the verdict is `fail`."""
-    prepared = prepare_job(job, data=data, verifier=verifier, validation=None, model=model)
+    prepared = prepare_job(job, data=data, verifier=verifier, validation=None, mapping=mapping, model=model)
     with Sandbox() as sandbox:
         report = preflight_with_trial_steps(
             prepared,

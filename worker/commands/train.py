@@ -12,11 +12,14 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from backend.cli.standalone import run_standalone
+from backend.cli.standalone import Mapping, run_standalone
 from backend.datasets.rows.rows import NormalRow, items_and_answers, read_rows
+from backend.datasets.rows.shape import ColumnMapping, parse_mapping
 from backend.errors import AppError
+from backend.jobs.components import component_weights
 from backend.jobs.held_out import count_shared, shared_notices
 from backend.jobs.hints import first_without_in_rows, resolve_hint
+from backend.jobs.imitation import require_rows
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
 from backend.jobs.request import JobRequest, first_validation_error
 from backend.jobs.resolve import resolve_settings
@@ -45,6 +48,7 @@ def train(
         Path | None, typer.Option(help="Python file, or JSON file of a grader; replaces the job's grader.", exists=True)
     ] = None,
     validation: Annotated[Path | None, typer.Option(help="File with held-out rows.", exists=True)] = None,
+    mapping: Mapping = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the checkpoint in the output folder.")] = False,
     model: Annotated[str | None, typer.Option(help="Model name, hub id or folder; replaces the job's model.")] = None,
     ignore_checks: Annotated[
@@ -52,7 +56,7 @@ def train(
     ] = False,
 ) -> None:
     """Run one job in the foreground, without any service."""
-    prepared = prepare_job(job, data=data, verifier=verifier, validation=validation, model=model)
+    prepared = prepare_job(job, data=data, verifier=verifier, validation=validation, mapping=mapping, model=model)
     devices = prepared.spec.devices
     output.mkdir(parents=True, exist_ok=True)
     if any(output.iterdir()) and not resume and not launched():
@@ -65,15 +69,17 @@ def train(
 
 
 def prepare_job(
-    job: Path, *, data: Path, verifier: Path | None, validation: Path | None, model: str | None
+    job: Path, *, data: Path, verifier: Path | None, validation: Path | None, mapping: str | None, model: str | None
 ) -> LocalJob:
     """Read the job file and its inputs. Raises AppError naming the problem."""
+    columns_of = None if mapping is None else parse_mapping(mapping)
     try:
         request = JobRequest.model_validate(_job_body(job, verifier=verifier, model=model))
     except ValidationError as error:
         raise first_validation_error(error) from None
     reinforcement = request.method.reinforcement
-    rows, validation_rows = _rows(data), None if validation is None else _rows(validation)
+    rows = _rows(data, mapping=columns_of)
+    validation_rows = None if validation is None else _rows(validation, mapping=columns_of)
     shared: tuple[Notice, ...] = ()
     if validation is not None and validation_rows is not None:
         count = count_shared(validation_rows, training=rows)
@@ -88,6 +94,9 @@ def prepare_job(
         first_without=first_without_in_rows(rows, spec=grader),
         filename=data.name,
     )
+    component_weights(spec, grader)
+    target = spec.warm_start.target.value
+    require_rows(spec, with_text=[getattr(task, target) is not None for task in tasks], filename=data.name)
     return LocalJob(
         model=request.model,
         name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",
@@ -126,9 +135,9 @@ def _job_body(path: Path, *, verifier: Path | None, model: str | None) -> dict[s
     return body | {"training_file": "local"} | ({"model": model} if model else {})
 
 
-def _rows(path: Path) -> Sequence[NormalRow]:
+def _rows(path: Path, *, mapping: ColumnMapping | None) -> Sequence[NormalRow]:
     with path.open("rb") as file:
-        return read_rows(file)
+        return read_rows(file, mapping=mapping)
 
 
 def main() -> None:

@@ -1,20 +1,22 @@
 """A run's inputs, and what all its steps share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from backend.core.methods import Method, TeacherKind, method_named
-from backend.core.settings.choices import Divergence
+from backend.core.settings.choices import Combine, Divergence
 from worker.engine.distributed import ProcessGroup
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer
+from worker.engine.rollouts.drawing import SolveHistory
 from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.sampling import RolloutContext, make_sampler
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import TeacherContextBuilder, make_context_builder
 from worker.engine.teacher.distillation import require_frozen_head
+from worker.engine.training.demonstrations import Demonstrations, demonstrations
 from worker.engine.training.optimizer import make_optimizer
 from worker.engine.types import Reward, Task
 
@@ -32,6 +34,8 @@ class Experiment:
     held_out: Sequence[Task]
     """Never trained on; without any there are no evaluations."""
     reward: Reward
+    component_weights: Mapping[str, float] = field(default_factory=dict)
+    """The weights of the reward's components where `combine` is normalise; else empty."""
     world: ProcessGroup = field(default_factory=ProcessGroup.single)
 
 
@@ -48,12 +52,31 @@ class TrainContext(RolloutContext):
     """Held out, never trained on."""
     context_builder: TeacherContextBuilder | None
     """None where the run needs no teacher."""
+    warm_start: Demonstrations | None
+    """What is imitated before the method's first step; None without a warm start."""
+    imitated: Demonstrations | None
+    """What the method imitates; None for methods that do not imitate."""
     observer: Observer
+    history: SolveHistory
+    """How often the rows were solved, where that decides which are drawn."""
+
+    @property
+    def warm_steps(self) -> int:
+        """Steps of the warm start, before those of the method."""
+        if self.warm_start is None:
+            return 0
+        settings = self.settings
+        return settings.warm_start.epochs * self.warm_start.steps_per_epoch(batch_size=settings.batch_size)
+
+    @property
+    def last_step(self) -> int:
+        """The run's last step, unless a budget ends it earlier."""
+        return self.warm_steps + self.settings.max_steps
 
 
 def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainContext:
     """Build the context of an experiment. ValueError where its settings do not match its tasks or models: no tasks, an
-    unknown method, a missing hint or too long a prompt, naming the row.
+    unknown method, nothing to imitate, a missing hint or too long a prompt, naming the row.
     """
     settings, policy, world = experiment.settings, experiment.policy, experiment.world
     if not experiment.tasks:
@@ -68,6 +91,11 @@ def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainCo
         raise ValueError(f"divergence {settings.divergence} needs a distilling method, got {method.name}")
     if settings.divergence != Divergence.SAMPLED:
         require_frozen_head(policy)
+    if (settings.combine is Combine.NORMALISE) != bool(experiment.component_weights):
+        raise ValueError(
+            f"combine {settings.combine} {'needs' if not experiment.component_weights else 'does not use'} weights of "
+            "components"
+        )
     external = experiment.teacher
     if (method.teacher is TeacherKind.EXTERNAL) != (external is not None):
         raise ValueError(
@@ -83,17 +111,28 @@ def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainCo
         context_builder = make_context_builder(
             experiment.tasks, prompt_builder=prompt_builder, method=method, settings=settings
         )
+    prompts = [prompt_builder.prompt(task) for task in experiment.tasks]
+
+    def shown(purpose: str) -> Demonstrations:
+        target = settings.warm_start.target
+        return demonstrations(prompts, policy=policy, target=target, settings=settings, purpose=purpose)
+
+    rows = settings.warm_start.rows
     return TrainContext(
         settings=settings,
         method=method,
         policy=policy,
         teacher=teacher,
         optimizer=make_optimizer(policy, settings=settings),
-        prompts=[prompt_builder.prompt(task) for task in experiment.tasks],
+        prompts=prompts,
         sampler=make_sampler(policy, settings=settings),
         eval_prompts=[prompt_builder.prompt(task) for task in experiment.held_out],
         context_builder=context_builder,
+        warm_start=shown("warm start").sample(rows, seed=settings.seed) if rows > 0 else None,
+        imitated=shown("imitation") if method.imitates else None,
         reward=experiment.reward,
+        component_weights=experiment.component_weights,
         observer=observer,
+        history=SolveHistory(),
         world=world,
     )

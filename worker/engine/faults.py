@@ -39,6 +39,8 @@ class FaultCode(StrEnum):
     """The hub has no such model, or access to it is restricted."""
     HUB_UNREACHABLE = "hub_unreachable"
     """The hub did not answer, and the model is not in this machine's cache."""
+    NOTHING_TO_IMITATE = "nothing_to_imitate"
+    """No row has a text that a completion could be."""
     NO_SUCH_LAYER = "no_such_layer"
     """A LoRA target names no layer of the model, or one that cannot be merged."""
     MODEL_NOT_LOADED = "model_not_loaded"

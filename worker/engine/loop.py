@@ -5,7 +5,6 @@ A resumed run is bit-identical: all randomness is a function of the seed and the
 
 import time
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from backend.core.statistics import SCORES, mean_interval
 from worker.engine.evaluation.evaluate import Evaluation, compare, evaluate, question_means
 from worker.engine.experiment import Experiment, TrainContext, make_train_context
 from worker.engine.faults import memory_errors_as_faults
-from worker.engine.observer import Checkpoint, EvaluationReport, Observer, SharedObserver, StepReport
+from worker.engine.observer import Checkpoint, EvaluationReport, Observer, Phase, SharedObserver, StepReport
 from worker.engine.rollouts.reward import VerifierFaults, check_fault_share
 from worker.engine.settings import Settings
 from worker.engine.step import take_step
@@ -42,7 +41,7 @@ def run(experiment: Experiment, *, observer: Observer, resume: bytes | None) -> 
     In a run of several processes each calls this with its equal experiment and takes its share of the work; only the
     leader's observer is used. A checkpoint does not depend on the number of processes.
     """
-    settings, policy = experiment.settings, experiment.policy
+    settings = experiment.settings
     observer = SharedObserver(observer, experiment.world)
     context = make_train_context(experiment, observer=observer)
     state = TrainState(
@@ -52,13 +51,8 @@ def run(experiment: Experiment, *, observer: Observer, resume: bytes | None) -> 
     )
     if resume is not None:
         state.resume(resume)
-    elif policy.tokenizer.pad_token_id is None:
-        observer.event(
-            level="info",
-            code="no_pad_token",
-            message=f"The tokenizer has no pad token. Its end-of-sequence token {policy.pad_id} is used for padding, "
-            "which is masked.",
-        )
+    else:
+        _announce(context)
     del resume  # as large as the adapters and the optimizer moments together
     try:
         _train(state)
@@ -86,6 +80,8 @@ class TrainState:
     step: int = 0
     baseline: list[QuestionScores] | None = None
     """Held-out scores before the first step."""
+    warm: list[QuestionScores] | None = None
+    """Held-out scores after the warm start."""
     score: float | None = None
     """Held-out mean after the current step, where it was measured."""
     saved: int | None = None
@@ -99,9 +95,10 @@ class TrainState:
         require_same_run(loaded.run_state.fingerprint, self.fingerprint)
         checkpoint.restore(self.context.policy, self.context.optimizer, checkpoint=loaded)
         run_state = loaded.run_state
-        self.step, self.baseline = run_state.step, run_state.baseline
+        self.step, self.baseline, self.warm = run_state.step, run_state.baseline, run_state.warm
         self.score, self.budget_used = run_state.score, run_state.used
         self.watchdog.load_state_dict(run_state.watched)
+        self.context.history.load_state_dict(run_state.history)
         self.saved = self.step
 
     def save(self) -> None:
@@ -111,9 +108,11 @@ class TrainState:
             run_state = checkpoint.RunState(
                 step=self.step,
                 baseline=self.baseline,
+                warm=self.warm,
                 score=self.score,
                 used=self.budget_used,
                 watched=self.watchdog.state_dict(),
+                history=context.history.state_dict(),
                 fingerprint=self.fingerprint,
             )
             data = checkpoint.pack(context.policy, context.optimizer, run_state=run_state)
@@ -131,8 +130,19 @@ class TrainState:
     @property
     def is_finished(self) -> bool:
         """True when no step is left to take."""
-        settings = self.context.settings
-        return self.step >= settings.max_steps or is_used_up(self.budget_used, settings=settings)
+        return self.step >= self.context.last_step or is_used_up(self.budget_used, settings=self.context.settings)
+
+    @property
+    def is_warm(self) -> bool:
+        """True just after the warm start, where training goes on."""
+        return self.step == self.context.warm_steps > 0 and not self.is_finished
+
+    @property
+    def due_evaluation(self) -> Phase | None:
+        """The evaluation that is due after the current step, besides the first and the last; None if there is none."""
+        if self.is_warm:
+            return "warm"
+        return "interim" if self.is_due(self.context.settings.eval_interval) else None
 
     def is_due(self, interval: int) -> bool:
         """Check whether an action with this interval is due; never at the start or the end of the run."""
@@ -146,24 +156,43 @@ def _train(state: TrainState) -> None:
         baseline = _evaluate(state, phase="baseline")
         state.baseline, state.score = (baseline.per_question, baseline.mean) if baseline else (None, None)
         state.save()
-    elif state.score is None and state.is_due(settings.eval_interval):  # stopped before or during this evaluation
-        state.score = _mean_of(_evaluate(state, phase="interim"))
-        if state.score is not None:
-            state.save()
+    elif state.score is None and _evaluate_between(state):  # stopped before or during this evaluation
+        state.save()
     while not state.is_finished:
         _check_control(observer)
         report = take_step(context, state.step + 1)
         state.record_step(report)
         observer.step(report)
-        state.watchdog.check(report, observer=observer)
-        if state.is_due(settings.eval_interval):
-            state.score = _mean_of(_evaluate(state, phase="interim"))
-        if state.is_due(settings.checkpoint_interval):
+        if report.rollouts:  # imitation has no signal to watch
+            state.watchdog.check(report, observer=observer)
+        _evaluate_between(state)
+        if state.is_warm or state.is_due(settings.checkpoint_interval):
             state.save()
-    if state.step < settings.max_steps:
-        observer.event(level="info", code="budget_used_up", message=budget_message(settings, step=state.step))
+    if state.step < context.last_step:
+        message = budget_message(settings, step=state.step, last_step=context.last_step)
+        observer.event(level="info", code="budget_used_up", message=message)
     state.score = _mean_of(_evaluate(state, phase="trained"))
     state.save()
+
+
+def _announce(context: TrainContext) -> None:
+    """Record how a new run pads, and what it imitates."""
+    policy, observer = context.policy, context.observer
+    if policy.tokenizer.pad_token_id is None:
+        observer.event(
+            level="info",
+            code="no_pad_token",
+            message=f"The tokenizer has no pad token. Its end-of-sequence token {policy.pad_id} is used for padding, "
+            "which is masked.",
+        )
+    words = f"Warm start of {context.warm_steps:,} steps" if context.warm_start else "Imitation"
+    shown = context.warm_start or context.imitated
+    if shown is not None:
+        observer.event(
+            level="warn" if shown.left_out else "info",
+            code="imitation",
+            message=f"{words}. {shown.in_words(context.settings)}",
+        )
 
 
 def _check_control(observer: Observer) -> None:
@@ -177,7 +206,19 @@ def _mean_of(report: EvaluationReport | None) -> float | None:
     return report.mean if report else None
 
 
-def _evaluate(state: TrainState, *, phase: Literal["baseline", "interim", "trained"]) -> EvaluationReport | None:
+def _evaluate_between(state: TrainState) -> bool:
+    """Evaluate if it is due after the current step, and keep the scores. False if there are none."""
+    phase = state.due_evaluation
+    if phase is None:
+        return False
+    report = _evaluate(state, phase=phase)
+    state.score = _mean_of(report)
+    if phase == "warm" and report is not None:
+        state.warm = report.per_question
+    return report is not None
+
+
+def _evaluate(state: TrainState, *, phase: Phase) -> EvaluationReport | None:
     """Evaluate and report. None without held-out questions, or when none got a score, which is also an event."""
     context = state.context
     if not context.eval_prompts:
@@ -191,6 +232,7 @@ def _evaluate(state: TrainState, *, phase: Literal["baseline", "interim", "train
         step=state.step,
         phase=phase,
         baseline=state.baseline,
+        warm=state.warm,
         settings=settings,
         seconds=time.perf_counter() - start,
     )
@@ -205,8 +247,9 @@ def _evaluation_report(
     evaluation: Evaluation,
     *,
     step: int,
-    phase: Literal["baseline", "interim", "trained"],
+    phase: Phase,
     baseline: list[QuestionScores] | None,
+    warm: list[QuestionScores] | None,
     settings: Settings,
     seconds: float,
 ) -> EvaluationReport | None:
@@ -229,5 +272,6 @@ def _evaluation_report(
         per_question=evaluation.questions,
         p_value=comparison.p_value if comparison else None,
         difference=comparison.difference if comparison else None,
+        since_warm_start=compare(warm, evaluation.questions, seed=settings.seed) if warm else None,
         seconds=seconds,
     )

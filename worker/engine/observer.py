@@ -6,7 +6,11 @@ from typing import Literal, Protocol
 from backend.core.control import ControlSignal
 from backend.core.statistics import Interval
 from worker.engine.distributed import ProcessGroup
+from worker.engine.evaluation.evaluate import PairedComparison
 from worker.engine.types import QuestionScores, Score
+
+Phase = Literal["baseline", "warm", "interim", "trained"]
+"""When an evaluation is made: before the first step, after the warm start, in between, after the last step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,13 @@ class StepReport:
     """One optimizer step."""
 
     step: int
-    """From 1."""
+    """From 1, those of a warm start included."""
     metrics: dict[str, float]
     """By the names in `metrics.py`; undefined metrics are left out."""
     rollouts: list[RolloutReport]
+    """Empty in a step of imitation."""
+    warm_steps: int = 0
+    """Steps of the run's warm start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +80,7 @@ class EvaluationReport:
 
     step: int
     """Optimizer steps taken before it."""
-    phase: Literal["baseline", "interim", "trained"]
+    phase: Phase
     mean: float
     low: float
     high: float
@@ -89,6 +96,8 @@ class EvaluationReport:
     """Against the baseline; None for the baseline itself."""
     difference: Interval | None
     """Against the baseline; None for the baseline itself."""
+    since_warm_start: PairedComparison | None
+    """Against the evaluation after the warm start; None before it and without one."""
     seconds: float = field(compare=False)
     """Duration; not compared, since it differs between equal runs."""
 

@@ -1,6 +1,6 @@
-"""One training step: sample, score, run the teacher, assign credit, update the adapter, report.
+"""One training step: sample, score, run the teacher, assign credit, update the adapter, report; or imitate.
 
-Implements docs/rlsd.md section 1.
+Implements docs/rlsd.md sections 1 and 7.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from backend.core.settings.choices import Divergence, TeacherWeights
 from worker.engine.credit import lambda_at
 from worker.engine.distributed import ProcessGroup
 from worker.engine.experiment import TrainContext
+from worker.engine.imitation import take_imitation_step, take_warm_step
 from worker.engine.measure import Stopwatch
 from worker.engine.methods.advantages import failing_sequences, group_baselines
 from worker.engine.methods.base import Options
@@ -46,12 +47,26 @@ LEAST_SCALE = 1e-4
 
 
 def take_step(context: TrainContext, step: int) -> StepReport:
-    """Take step `step` (from 1). VerifierFaults, before the update, when too many completions could not be scored."""
+    """Take step `step` (from 1) of a run: one of the warm start, or of the method, which counts its own from 1.
+
+    VerifierFaults, before the update, when too many completions could not be scored.
+    """
+    number = step - context.warm_steps
+    if context.warm_start is not None and number <= 0:
+        return take_warm_step(context, context.warm_start, step=step)
+    if context.imitated is not None:
+        rate = learning_rate_at(number, settings=context.settings)
+        return take_imitation_step(context, context.imitated, step=step, number=number, learning_rate=rate)
+    return replace(_take_method_step(context, number), step=step, warm_steps=context.warm_steps)
+
+
+def _take_method_step(context: TrainContext, step: int) -> StepReport:
+    """Take step `step` (from 1) of a method that learns from completions."""
     settings, policy, world = context.settings, context.policy, context.world
     watch = Stopwatch(policy.device)
     lam = lambda_at(step, lam=settings.lam, decay_steps=settings.lambda_decay_steps)
 
-    rollout_batch = collect_rollouts(context, context.prompts, step=step, watch=watch)
+    rollout_batch = collect_rollouts(context, context.prompts, step=step, history=context.history, watch=watch)
     rollouts = rollout_batch.rollouts
 
     with watch.phase("teacher"):
@@ -84,7 +99,15 @@ def take_step(context: TrainContext, step: int) -> StepReport:
             step_tensors = _with_scale(step_tensors, own=own, live=live, world=world)
     with watch.phase("update"):
         batch = TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=lam, distiller=distiller)
-        update = update_policy(policy, context.optimizer, batch, step=step, settings=settings, world=world)
+        update = update_policy(
+            policy,
+            context.optimizer,
+            batch,
+            step=step,
+            steps_before=context.warm_steps,
+            settings=settings,
+            world=world,
+        )
         update = world.combine(update, own=own, all_rows=live)
         if step % settings.teacher_sync_steps == 0:
             policy.sync_snapshot()

@@ -71,6 +71,13 @@ class Task:
     """The question's images in order, as encoded files (PNG, JPEG)."""
     prompt_messages: tuple[Mapping[str, object], ...] | None = None
     """The messages that the model gets, where they differ: with the job's instruction, or system messages folded."""
+    accepted: tuple[str, ...] = ()
+    """All right answers, where the row has several of which any one is right."""
+
+    @property
+    def right(self) -> str | tuple[str, ...] | None:
+        """What the verifier compares with."""
+        return self.accepted or self.answer
 
     @property
     def prompt(self) -> tuple[Mapping[str, object], ...]:
@@ -100,6 +107,10 @@ class Score(Protocol):
     @property
     def reason(self) -> str | None:
         """Why there is no score."""
+
+    @property
+    def components(self) -> Mapping[str, float]:
+        """What a verifier that combines others got from each, by its name."""
 
 
 Reward = Callable[[Sequence[Completion]], Sequence[Score]]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backend.core.beyond_imitation import beyond_imitation
 from worker.engine.model.adapter_files import OLDEST_PEFT, export_adapter
 from worker.engine.model.policy import Policy
 
@@ -108,10 +109,13 @@ def _quoted(text: str) -> str:
 
 
 def results_section(manifest: Mapping[str, Any]) -> str:
-    """Format in Markdown whether anything was learned, and the evaluations as a table; empty if there are none."""
+    """Format in Markdown whether anything was learned, the evaluations as a table (empty if there are none), and what
+    training added to imitation.
+    """
     if manifest["trained_tokens"] == 0:
         return f"{NOTHING_LEARNED}\n\n{_held_out_table(manifest)}"
-    return _held_out_table(manifest)
+    added = beyond_imitation(manifest["evaluations"], method=manifest["settings"]["method"])
+    return _held_out_table(manifest) + ("" if added is None else f"\n\n{added}")
 
 
 def _held_out_table(manifest: Mapping[str, Any]) -> str:

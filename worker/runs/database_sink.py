@@ -20,6 +20,7 @@ from backend.db.engine import transaction
 from backend.db.training import Evaluation, Rollout, Step
 from backend.jobs import checkpoints, checks, events
 from backend.jobs.checks import CheckName
+from backend.jobs.imitation import beyond_imitation_of
 from backend.jobs.lease import HeldJob, Lease
 from backend.jobs.lifecycle import JobState
 from backend.tracking.run import Figures, TrackedRun, flat
@@ -111,16 +112,16 @@ class DatabaseSink:
     def step(self, report: observer.StepReport) -> None:
         with self._held() as held:
             job = held.job
-            job.step = report.step
+            job.step, job.warm_steps = report.step, report.warm_steps
+            job.max_steps = report.warm_steps + job.spec["max_steps"]
             job.trained_tokens += int(report.metrics["update_tokens"])
             held.session.add(Step(job_id=job.id, step=report.step, created_at=utc_now(), metrics=report.metrics))
-            held.session.execute(
-                insert(Rollout),
-                [
-                    _rollout_row(rollout) | {"job_id": job.id, "step": report.step, "number": number}
-                    for number, rollout in enumerate(report.rollouts)
-                ],
-            )
+            rollouts = [
+                _rollout_row(rollout) | {"job_id": job.id, "step": report.step, "number": number}
+                for number, rollout in enumerate(report.rollouts)
+            ]
+            if rollouts:
+                held.session.execute(insert(Rollout), rollouts)
             events.announce(held.session, job.id)
 
     def evaluation(self, report: observer.EvaluationReport) -> None:
@@ -194,6 +195,7 @@ class DatabaseSink:
                 held.job.manifest = manifest
                 held.job.fine_tuned_model = held.job.adapter_name
                 _warn_if_nothing_learned(held)
+                _say_what_training_added(held)
                 held.end(JobState.SUCCEEDED)
 
     def fail(self, error: Exception) -> Json:
@@ -221,6 +223,13 @@ def _warn_if_nothing_learned(held: HeldJob) -> None:
             "signal, usually because all completions of a question got the same score. Check the verifier, or use a "
             "model that answers some of the questions correctly.",
         )
+
+
+def _say_what_training_added(held: HeldJob) -> None:
+    """Record the verdict on what training added to the imitation before it, if there was any."""
+    sentence = beyond_imitation_of(held.session, held.job)
+    if sentence is not None:
+        held.record(code="beyond_imitation", message=sentence)
 
 
 def _rollout_row(rollout: observer.RolloutReport) -> dict[str, object]:

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.core.beyond_imitation import beyond_imitation
 from backend.core.control import ControlSignal
+from backend.core.methods import METHODS
 from backend.core.verdict import verdict_lines
 from backend.db.base import Json
 from backend.errors import AppError
@@ -127,9 +129,16 @@ class FolderSink:
                     "advantage": rollout.advantage,
                 },
             )
-        reward = report.metrics.get("reward_mean")
-        reward_text = "n/a (no scores)" if reward is None else f"{reward:.3f}"
-        print(f"step {report.step}/{self.job.spec.max_steps}  reward {reward_text}", flush=True)
+        print(self._line(report), flush=True)
+
+    def _line(self, report: StepReport) -> str:
+        last, metrics = report.warm_steps + self.job.spec.max_steps, report.metrics
+        if report.step <= report.warm_steps:
+            return f"warm start {report.step}/{report.warm_steps}  loss {metrics['loss']:.3f}"
+        if METHODS[self.job.spec.method].imitates:
+            return f"step {report.step}/{last}  loss {metrics['loss']:.3f}"
+        reward = metrics.get("reward_mean")
+        return f"step {report.step}/{last}  reward {'n/a (no scores)' if reward is None else f'{reward:.3f}'}"
 
     def evaluation(self, report: EvaluationReport) -> None:
         self.evaluations.append(asdict(report))
@@ -165,6 +174,9 @@ class FolderSink:
         manifest = self._manifest(policy, teacher=teacher, sandbox=sandbox)
         adapter = self.folder / "adapter.zip"
         write_adapter_zip(policy, adapter, base_model=base_name(manifest), manifest=manifest)
+        sentence = beyond_imitation(self.evaluations, method=self.job.spec.method)
+        if sentence is not None:
+            print(sentence, flush=True)
         seconds = time.monotonic() - self.started
         print(json.dumps({"adapter": str(adapter), "sha256": file_sha256(adapter), "seconds": seconds}))
 

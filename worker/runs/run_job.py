@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from backend.db.base import Json
+from backend.jobs.components import component_weights
 from backend.settings import settings as environment
 from backend.tracking.choice import enabled_trackers
 from backend.tracking.run import TrackedRun
@@ -58,6 +59,7 @@ def run_job(job: PreparedJob, sink: Sink) -> None:
             tasks=job.tasks,
             held_out=job.held_out,
             reward=sandboxed_reward(sandbox, job.grader),
+            component_weights=component_weights(spec, job.grader),
             world=world,
         )
         preflight = preflight_step(experiment, spec=spec, progress=sink.progress)

@@ -27,7 +27,7 @@ def _attack(name: str, layers: str, body: str, *, head: str = "import os\n") -> 
 ATTACKS = (
     _attack("read a file of the owner", "landlock", "return 'prize' in open(item['file']).read()"),
     _attack("list a folder", "landlock", "return len(os.listdir('/')) > 0"),
-    _attack("write a file", "landlock", "open(item['folder'] + '/written', 'w').write('x')\nreturn 1"),
+    _attack("write a file", "landlock", "return os.open(item['folder'] + '/written', os.O_WRONLY | os.O_CREAT) > 0"),
     # The device stands in for a readable file: nothing is lost if the attack succeeds.
     _attack("empty a readable file", "seccomp", "os.open(os.devnull, os.O_RDONLY | os.O_TRUNC)\nreturn 1"),
     _attack("delete a file", "landlock seccomp", "os.unlink(item['file'])\nreturn 1"),

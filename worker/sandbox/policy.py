@@ -1,8 +1,9 @@
 """What a verifier may do, within which limits, and what the sandbox does not cover.
 
 Allowed: computing; reading the standard library, the sandbox's own library folder, `/usr/lib` and time zones; limited
-memory and time; printing (truncated); its own alarm timer. The kernel refuses everything else: other files, writing
-anywhere, the network, unix sockets, processes, threads, signals, tracing, in-memory files, raising its own limits.
+memory and time; printing (truncated); files in memory (scratch.py); its own alarm timer. The kernel refuses everything
+else: other files, writing anywhere, the network, unix sockets, processes, threads, signals, tracing, raising its own
+limits.
 
 Rows are isolated from each other, unless the verifier's signature takes batches: a verifier whose source is not plain
 (backend/verifiers/isolation.py) gets one process per row; a plain one gets one process per batch, in which its module

@@ -171,7 +171,7 @@ class Sandbox:
         if isinstance(spec, specs.Python) and self._ready_server().confinement.level == 0:
             raise AppError(self._ready_server().confinement.sentence, status=503, code="sandbox_level")
         size = programs.rows_per_process(spec, self.limits)
-        batched = isinstance(spec, specs.Python) and spec.entry_point.may_take_batches
+        batched = isinstance(spec, specs.Python) and spec.may_take_batches
         isolated = isinstance(spec, specs.Python) and spec.one_process_per_call
         runs_code = isinstance(spec, specs.Python) and spec.runs_model_code
         records: list[ScoreRecord] = []

@@ -38,7 +38,7 @@ def program(spec: SandboxSpec, *, reads_out: bool = False) -> bytes:
             fields |= {
                 "source": spec.source,
                 "entries": [_entry(entry) for entry in spec.entry_point.entries],
-                "batched": spec.entry_point.may_take_batches,
+                "batched": spec.may_take_batches,
                 "alone": spec.one_process_per_call,
                 "messages": may_read_messages(spec.source),
             }
@@ -69,7 +69,7 @@ def rows_per_process(spec: SandboxSpec, limits: SandboxLimits) -> int:
         return limits.own_batch_rows
     if spec.isolation == "call":
         return 1
-    together = spec.entry_point.may_take_batches or not spec.one_process_per_call
+    together = spec.may_take_batches or not spec.one_process_per_call
     return limits.batch_rows if together else 1
 
 
@@ -97,11 +97,24 @@ def _python_row(spec: specs.Python, sample: Sample) -> dict[str, object]:
     return row
 
 
-def _texts(spec: specs.TextGrader | specs.JsonSchema, sample: Sample) -> tuple[str, str | None]:
+def _texts(spec: specs.TextGrader | specs.JsonSchema, sample: Sample) -> tuple[str, str | tuple[str, ...] | None]:
+    """Return the text and what it is compared with: one reference, or several of which any one is right."""
     reference = sample.answer
     if isinstance(spec, specs.TextGrader) and spec.reference is not None:
-        reference = rendered(spec.reference, sample)
+        given = rendered(spec.reference, sample)
+        reference = reference if _names_all(given, reference) else given
     return rendered(spec.input, sample), reference
+
+
+def _names_all(given: str, reference: str | tuple[str, ...] | None) -> bool:
+    """Return whether a rendered `reference` is the list of the row's right answers, such as `{{item.answers}}`."""
+    if not isinstance(reference, tuple) or not given.startswith("["):
+        return False
+    try:
+        listed = json.loads(given)
+    except ValueError:
+        return False
+    return isinstance(listed, list) and {str(each) for each in listed} == set(reference)
 
 
 def rendered(template: str, sample: Sample) -> str:

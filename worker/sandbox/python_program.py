@@ -20,7 +20,7 @@ from zlib import crc32
 
 from backend.verifiers.calls import Call
 from backend.verifiers.signatures import REFERENCE_COLUMNS
-from worker.sandbox import event_loop, stand_ins, values
+from worker.sandbox import event_loop, scratch, stand_ins, values
 from worker.sandbox.callables import Bound, bound_calls
 from worker.sandbox.read_as import WatchedMessage, WatchedText, watching_isinstance
 from worker.sandbox.scorers import GradeError
@@ -81,6 +81,8 @@ class _Verifier:
         self._namespace: dict[str, Any] = {}
         self._capture = Capture()
         sys.stdout = sys.stderr = self._capture
+        scratch.install()
+        _BUILTINS["open"] = builtins.open
         if stand_ins.ROOT in program["source"]:
             stand_ins.install()
         if event_loop.LIBRARY in program["source"]:
@@ -152,6 +154,7 @@ class _Verifier:
     def _load(self, seed_number: int, *, watch: bool) -> list[Bound]:
         """Execute the module again for each call, so that no row sees globals changed by another."""
         self._namespace.clear()  # functions and their globals form cycles, which would keep the last row's memory
+        scratch.clear()
         seed(seed_number)
         own = {"isinstance": watching_isinstance} if watch else {}
         module = sys.modules[_MODULE] = ModuleType(_MODULE)  # where dataclasses and pickle look classes up

@@ -112,7 +112,7 @@ def job_manifest(
     evaluations = session.scalars(
         select(Evaluation.result)
         .where(Evaluation.job_id == job.id, Evaluation.step <= step)
-        .order_by(Evaluation.step, Evaluation.phase)
+        .order_by(Evaluation.step, Evaluation.created_at)
     )
     return build_manifest(
         job={"id": job.id, "name": job.adapter_name, "seed": job.seed},

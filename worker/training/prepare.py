@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 
+from backend.base_models import base_models
 from backend.core.settings.choices import Sharding
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import NormalRow
 from backend.errors import AppError
+from backend.jobs.examples import without_examples
 from backend.jobs.held_out import choose_rows, split_held_out
 from backend.jobs.hints import grader_hint
 from backend.settings import settings as environment
@@ -58,7 +60,7 @@ def engine_settings(spec: RlsdSettings, *, seed: int) -> Settings:
 
 def model_source(name: str) -> str:
     """Return the folder or hub id that a model name stands for on this machine."""
-    return environment().models.get(name, name)
+    return base_models().get(name, name)
 
 
 def load(name: str, *, settings: Settings) -> Policy:
@@ -143,11 +145,15 @@ def tasks_of(
     seed: int,
     validation: Sequence[NormalRow] | None,
 ) -> tuple[list[Task], list[Task]]:
-    """Return (training tasks, held-out tasks). Fault naming the row whose system message cannot be folded."""
+    """Return (training tasks, held-out tasks), neither with rows that the instruction shows as examples.
+
+    Fault naming the row whose system message cannot be folded.
+    """
+    usable = without_examples(rows, spec.example_rows)
     if validation is None:
-        train, held_out = split_held_out(rows, share=spec.held_out_share, seed=seed, limit=spec.eval_rows)
+        train, held_out = split_held_out(usable, share=spec.held_out_share, seed=seed, limit=spec.eval_rows)
     else:
-        train, held_out = list(rows), choose_rows(validation, training=rows, seed=seed, limit=spec.eval_rows)
+        train, held_out = usable, choose_rows(validation, training=rows, seed=seed, limit=spec.eval_rows)
     return [_task(row, verifier, spec=spec) for row in train], [_task(row, verifier, spec=spec) for row in held_out]
 
 
@@ -156,7 +162,7 @@ def sandboxed_reward(sandbox: Sandbox, verifier: Spec) -> Reward:
         return sandbox.grade(
             verifier,
             [
-                Sample(output_text=c.text, item=c.task.item, answer=c.task.answer, messages=c.task.messages)
+                Sample(output_text=c.text, item=c.task.item, answer=c.task.right, messages=c.task.messages)
                 for c in completions
             ],
         )
@@ -169,6 +175,7 @@ def _task(row: NormalRow, verifier: Spec | None, *, spec: RlsdSettings) -> Task:
         row=row.number,
         messages=tuple(row.messages),
         answer=row.reference.answer,
+        accepted=row.reference.accepted,
         solution=row.reference.solution,
         trajectory=row.reference.trajectory,
         privileged=row.privileged,

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from backend.api.http.dependencies import Database, ObjectId, delete_or_404, get_or_404
 from backend.api.http.paging import ListItem, Page, PageParams, page_of
 from backend.api.http.rights import ComparisonsRead, ComparisonsWrite
+from backend.base_models import base_models
 from backend.comparisons.analysis import Analysis, ArmResult
 from backend.comparisons.kept import AnalysisCache
 from backend.comparisons.plan import ComparisonRequest
@@ -114,7 +115,7 @@ class ComparisonDeleted(BaseModel):
 @router.post("")
 def create_comparison(body: ComparisonRequest, caller: ComparisonsWrite, session: Database) -> ComparisonObject:
     """Create a comparison and queue a job for each arm and seed."""
-    return _comparison_object(session, start(session, body, project=caller.project, models=settings().models))
+    return _comparison_object(session, start(session, body, project=caller.project, models=base_models()))
 
 
 @router.get("")

@@ -13,7 +13,8 @@ from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, parse_upload
 from backend.api.http.operations import stores_nothing
 from backend.api.http.rights import DatasetsWrite
 from backend.datasets.reading.preview import preview_isolated
-from backend.datasets.rows.rows import HintText, Reference
+from backend.datasets.rows.references import Reference
+from backend.datasets.rows.rows import HintText
 
 router = APIRouter(prefix="/files", tags=["files"])
 

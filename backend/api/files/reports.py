@@ -10,6 +10,7 @@ from backend.api.checks import CheckObject, check_object, request_json
 from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, ObjectId
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
+from backend.base_models import base_models
 from backend.checks import request_check
 from backend.core.settings.measuring import MAX_INSTRUCTION
 from backend.datasets.analysis.overlap import overlap
@@ -17,7 +18,6 @@ from backend.datasets.reading.store import OnBadRows, processed_file
 from backend.db.checks import done_checks
 from backend.db.files import File
 from backend.jobs.create import require_model
-from backend.settings import settings
 
 KIND = "token_lengths"
 MAX_MODELS = 20
@@ -126,7 +126,7 @@ def measure_tokens(file_id: ObjectId, request: TokensRequest, caller: DatasetsWr
 
     Returns a check to poll (`/v1/checks/{id}`); its result becomes part of the file's report.
     """
-    require_model(request.model, models=settings().models, param="model")
+    require_model(request.model, models=base_models(), param="model")
     processed_file(session, file_id, project=caller.project)
     arguments = {"file_id": file_id, **request.model_dump()}
     return check_object(

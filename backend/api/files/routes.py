@@ -18,7 +18,8 @@ from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, Sea
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.datasets.reading.background import read_in_background, read_now
 from backend.datasets.reading.store import OnBadRows, delete_file, exported_lines, processed_file, store_bytes
-from backend.datasets.rows.rows import HintText, NormalRow, Reference
+from backend.datasets.rows.references import Reference
+from backend.datasets.rows.rows import HintText, NormalRow
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileStatus, files_of, has_image, rows_of

@@ -49,8 +49,10 @@ UPLOAD_SCHEMA = {
                         "mapping": {
                             "type": "string",
                             "description": 'JSON: {"question": column, "answer": column, "hint"?: column, '
-                            '"images"?: column, "context"?: column, "sheet"?: name, "header_row"?: line}. Dots address '
-                            "nested fields; question and answer can be left out where sheet or header_row is given.",
+                            '"images"?: column, "context"?: column, "first_choice"?: 0 or 1, "sheet"?: name, '
+                            '"header_row"?: line}. Dots address nested fields, and ".*" ends the path of a list of '
+                            "which any answer is right; question and answer can be left out where sheet, header_row "
+                            "or first_choice is given.",
                         },
                         "on_bad_rows": {
                             "enum": list(OnBadRows),

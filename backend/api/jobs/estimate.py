@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from backend.api.http.dependencies import Database
 from backend.api.http.operations import stores_nothing
 from backend.api.http.rights import JobsWrite
+from backend.base_models import base_models
 from backend.core.hints import Hint
 from backend.core.methods import METHODS, MethodName
 from backend.jobs.create import CheckedJob, checked_job
@@ -62,9 +63,11 @@ def estimate_job(body: JobRequest, caller: JobsWrite, session: Database) -> Esti
     generator; if there are none, from jobs of the model on other files. The body is that of a job and is validated in
     the same way.
     """
-    checked = checked_job(session, body, project=caller.project, models=settings().models)
+    checked = checked_job(session, body, project=caller.project, models=base_models())
     known = known_steps(session, checked.settings, model=body.model, training=checked.training)
-    estimated = estimate(checked.settings, known=known.steps, held_out_rows=checked.held_out_rows)
+    estimated = estimate(
+        checked.settings, known=known.steps, held_out_rows=checked.held_out_rows, warm_steps=checked.warm_steps
+    )
     return _estimate_object(estimated, checked, known=known)
 
 
@@ -74,7 +77,7 @@ def _estimate_object(found: Estimate | None, checked: CheckedJob, *, known: Know
         method=spec.method,
         hint=spec.hint if METHODS[spec.method].teacher == "hinted" else None,
         notices=[notice.message for notice in checked.notices],
-        max_steps=spec.max_steps,
+        max_steps=checked.warm_steps + spec.max_steps,
         jobs=0,
         steps=0,
     )

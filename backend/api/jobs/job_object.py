@@ -23,11 +23,13 @@ class JobError(BaseModel):
 
 
 class Progress(BaseModel):
-    """The progress of a job. `eta_s`: seconds to the last step at the current pace, evaluations included; None while
+    """The progress of a job. `max_steps` includes the first `warm_steps`, those of a warm start.
+    `eta_s`: seconds to the last step at the current pace, evaluations included; None while
     unknown. Times are Unix seconds."""
 
     step: int
     max_steps: int
+    warm_steps: int
     eta_s: float | None
     started_at: int | None
     progress_at: int | None
@@ -131,6 +133,7 @@ def job_object(session: Session, job: Job) -> JobObject:
         x_progress=Progress(
             step=job.step,
             max_steps=job.max_steps,
+            warm_steps=job.warm_steps,
             eta_s=eta_s,
             started_at=unix_s(job.started_at),
             progress_at=unix_s(job.progress_at),

@@ -12,6 +12,7 @@ from backend.api.checks import CheckObject, check_object, request_json
 from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, get_or_404
 from backend.api.http.rights import JobsWrite
+from backend.base_models import base_models
 from backend.checks import request_check, wait_for_check
 from backend.core.settings.measuring import MAX_INSTRUCTION
 from backend.db.checks import Check
@@ -71,7 +72,7 @@ def preflight(body: PreflightRequest, caller: JobsWrite, session: Database) -> C
         rows=body.rows,
         samples=body.samples,
         instructions=body.instructions,
-        models=settings().models,
+        models=base_models(),
     )
     return check_object(
         request_check(
@@ -101,7 +102,7 @@ def teacher_preview(body: TeacherPreviewRequest, caller: JobsWrite) -> CheckObje
             x_rlsd=body.x_rlsd,
             seed=body.seed,
             row=body.row,
-            models=settings().models,
+            models=base_models(),
         )
         check_id = request_check(
             session,

@@ -10,6 +10,7 @@ from backend.api.http.dependencies import Database, JobOfPath
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageParams, PageQuery, page_of
 from backend.api.http.rights import JobsRead, JobsWrite
 from backend.api.jobs.job_object import JobObject, job_object
+from backend.base_models import base_models
 from backend.db.base import unix_s
 from backend.db.blobs import size_of
 from backend.db.jobs import Job, JobEvent, events_of, jobs_of
@@ -21,7 +22,6 @@ from backend.jobs.create import create_job
 from backend.jobs.delete import delete_job
 from backend.jobs.lifecycle import JobState
 from backend.jobs.request import JobRequest
-from backend.settings import settings
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["jobs"])
 
@@ -85,7 +85,7 @@ class JobChecksInFull(BaseModel):
 @router.post("")
 def create(body: JobRequest, caller: JobsWrite, session: Database) -> JobObject:
     """Create a job and queue it. Unsupported parameters are refused by name."""
-    return job_object(session, create_job(session, body, project=caller.project, models=settings().models))
+    return job_object(session, create_job(session, body, project=caller.project, models=base_models()))
 
 
 @router.get("", openapi_extra={"parameters": [METADATA]})

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from backend.api.http.dependencies import Database, JobOfPath
 from backend.api.http.downloads import download
@@ -16,6 +16,7 @@ from backend.db.base import Json, unix_s
 from backend.db.blobs import size_of
 from backend.db.training import Evaluation, Step, evaluations_of, steps_of
 from backend.errors import AppError
+from backend.jobs.imitation import beyond_imitation_of
 from backend.jobs.lifecycle import JobState
 from backend.jobs.rollouts import Solved, row_results
 
@@ -54,10 +55,19 @@ class RowsPage(Page[RowHistory]):
     always: int
 
 
+class SinceWarmStart(BaseModel):
+    """What the steps after the warm start changed, paired by question. `sentence`: the verdict, after training."""
+
+    difference: dict[str, float]
+    p_value: float
+    sentence: str | None = None
+
+
 class EvaluationObject(ListItem):
     """The mean score with its interval over `n` questions with `k` completions each, without the `unscored` ones of
     all `completions` (abstentions, errors, timeouts); `p_value` and `difference` are against the baseline, `seconds`
-    the duration."""
+    the duration. `since_warm_start` is the difference from the evaluation after the warm start, phase `warm`; None
+    before it and without one."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -73,6 +83,7 @@ class EvaluationObject(ListItem):
     unscored: int
     p_value: float | None = None
     difference: dict[str, float] | None = None
+    since_warm_start: SinceWarmStart | None = None
     seconds: float | None = None
 
 
@@ -112,8 +123,9 @@ def list_row_histories(
 
 @router.get("/evaluations")
 def list_evaluations(job: JobOfPath, _: JobsRead, session: Database) -> Page[EvaluationObject]:
-    """List held-out evaluations in order: baseline, interim, trained."""
-    return page([evaluation_object(evaluation) for evaluation in evaluations_of(session, job)])
+    """List held-out evaluations in order: baseline, warm, interim, trained."""
+    sentence = beyond_imitation_of(session, job)
+    return page([evaluation_object(evaluation, sentence=sentence) for evaluation in evaluations_of(session, job)])
 
 
 @router.get("/manifest")
@@ -146,14 +158,18 @@ def step_object(step: Step) -> StepMetrics:
     return StepMetrics(id=str(step.step), step=step.step, created_at=unix_s(step.created_at), values=step.metrics)
 
 
-def evaluation_object(evaluation: Evaluation) -> EvaluationObject:
+def evaluation_object(evaluation: Evaluation, *, sentence: str | None) -> EvaluationObject:
+    """Return an evaluation as JSON; `sentence`: the verdict on the steps after a warm start, shown after training."""
     columns = {
         "id": f"{evaluation.step}-{evaluation.phase}",
         "step": evaluation.step,
         "phase": evaluation.phase,
         "created_at": unix_s(evaluation.created_at),
     }
-    return EvaluationObject.model_validate({**_counted(evaluation.result), **evaluation.result, **columns})
+    found = EvaluationObject.model_validate({**_counted(evaluation.result), **evaluation.result, **columns})
+    if evaluation.phase == "trained" and found.since_warm_start is not None:
+        found.since_warm_start.sentence = sentence
+    return found
 
 
 def _counted(result: Json) -> dict[str, int]:

@@ -14,7 +14,7 @@ from backend.api.http.dependencies import Database
 from backend.api.http.operations import stores_nothing
 from backend.api.http.rights import VerifiersWrite
 from backend.checks import request_check, wait_for_check
-from backend.datasets.rows.rows import answer_of
+from backend.datasets.rows.references import right_answer_of
 from backend.db.engine import transaction
 from backend.settings import settings
 from backend.verifiers.reading import remarks
@@ -134,7 +134,7 @@ def run_grader(body: RunRequest, caller: VerifiersWrite) -> RunResponse:
     """Score a text with a grader that need not be saved."""
     with transaction(project=caller.project) as session:
         spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
-    sample = Sample(output_text=body.model_sample, item=body.item, answer=answer_of(body.item))
+    sample = Sample(output_text=body.model_sample, item=body.item, answer=right_answer_of(body.item))
     record = grade(spec, [sample], project=caller.project)[0]
     return RunResponse(
         reward=record.score or 0.0,

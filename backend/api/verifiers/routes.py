@@ -12,7 +12,7 @@ from backend.api.http.dependencies import Database, ObjectId
 from backend.api.http.paging import ListItem, Page, PageParams, numbers_in_id, page, page_of
 from backend.api.http.rights import VerifiersRead, VerifiersWrite
 from backend.api.verifiers.graders import ScoreRecordObject, grade, record_object
-from backend.datasets.rows.rows import answer_of
+from backend.datasets.rows.references import right_answer_of
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.verifiers import Verifier, newest_versions, versions_of
@@ -73,11 +73,14 @@ class VerifierDeleted(BaseModel):
 
 
 class SampleRequest(RequestBody):
-    """A text to score; `answer` is that of the dataset's normal form, by default taken from the item."""
+    """A text to score; `answer` is that of the dataset's normal form, by default taken from the item.
+
+    Of a list, any one is right.
+    """
 
     output_text: str
     item: dict[str, Any] = Field(default_factory=dict)
-    answer: str | None = None
+    answer: str | list[str] | None = None
 
 
 class DraftRequest(RequestBody):
@@ -95,11 +98,14 @@ def run_draft(body: DraftRequest, caller: VerifiersWrite) -> DraftResult:
     """Score texts with a grader that need not be saved. Returns one record per sample, in order."""
     with transaction(project=caller.project) as session:
         spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
-    samples = [
-        Sample(output_text=s.output_text, item=s.item, answer=answer_of(s.item) if s.answer is None else s.answer)
-        for s in body.samples
-    ]
+    samples = [Sample(output_text=s.output_text, item=s.item, answer=_right(s)) for s in body.samples]
     return DraftResult(records=[record_object(record) for record in grade(spec, samples, project=caller.project)])
+
+
+def _right(sample: SampleRequest) -> str | tuple[str, ...] | None:
+    if sample.answer is None:
+        return right_answer_of(sample.item)
+    return tuple(sample.answer) if isinstance(sample.answer, list) else sample.answer
 
 
 @router.post("")

@@ -68,6 +68,24 @@ class RewardScale(StrEnum):
         return (cls.STD if value else cls.NONE) if isinstance(value, bool) else None
 
 
+class Combine(StrEnum):
+    """How the components of a `multi` verifier become one reward."""
+
+    SUM = "sum"
+    """By the verifier's formula; the advantage is that of the sum (GRPO)."""
+    NORMALISE = "normalise"
+    """Each component is normalised within its group before they are added (GDPO, arXiv 2601.05242)."""
+
+
+class RowSampling(StrEnum):
+    """Which rows a step draws."""
+
+    UNIFORM = "uniform"
+    """Each row once in every pass over the rows."""
+    INFORMATIVE = "informative"
+    """Rows that were sometimes right before more often than others."""
+
+
 class Schedule(StrEnum):
     """Course of the learning rate after the warm-up, to the last of `max_steps`."""
 
@@ -77,6 +95,15 @@ class Schedule(StrEnum):
     """A straight line to 0."""
     COSINE = "cosine"
     """Half a cosine wave to 0: slow at both ends."""
+
+
+class Keep(StrEnum):
+    """Which adapter is the job's model."""
+
+    LAST = "last"
+    """That of the last step."""
+    BEST = "best"
+    """That of the evaluated step which did best on one half of the held-out rows; the other half is the result."""
 
 
 class Preset(StrEnum):

@@ -5,9 +5,10 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from backend.core.settings.about import About, Strict, When
-from backend.core.settings.choices import BudgetUnit
+from backend.core.settings.choices import BudgetUnit, RowSampling, listed
 
 MAX_INSTRUCTION = 4000
+MAX_EXAMPLES = 8
 
 
 class Asking(Strict):
@@ -27,11 +28,31 @@ class Asking(Strict):
         "the beginning of the row's own system message: in training, in the teacher's prompts, in evaluations and in "
         "the pre-flight. Verifiers do not get it. The trained model should be asked with it too.",
     )
+    example_rows: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
+        (),
+        max_length=MAX_EXAMPLES,
+        description="Numbers of the rows, from 0, that the instruction shows as examples: neither trained nor measured "
+        "on, nor are rows equal to them.",
+    )
 
 
 class Sampling(Strict):
     """Prompts and completions."""
 
+    sampling: Annotated[
+        RowSampling,
+        listed(*RowSampling),
+        About(
+            "Rows of a step",
+            why="Every question is asked equally often, and runs of one seed ask the same ones. Worth it if most "
+            "questions are always or never solved.",
+        ),
+    ] = Field(
+        RowSampling.UNIFORM,
+        title="Sampling",
+        description="Rows that a step draws: each once in every pass (uniform), or those more often whose completions "
+        "were sometimes right before (informative).",
+    )
     temperature: Annotated[
         float,
         About("Temperature", why="1 samples from the model's own distribution; lower values hide less likely answers."),

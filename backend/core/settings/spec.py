@@ -15,6 +15,7 @@ from backend.core.methods import METHODS, Method, MethodName, Part
 from backend.core.settings.about import About, Strict, about
 from backend.core.settings.choices import Preset
 from backend.core.settings.credit import Credit, Teacher
+from backend.core.settings.imitation import WarmStart
 from backend.core.settings.machine import Checking, Machine
 from backend.core.settings.measuring import Asking, Measuring, Sampling
 from backend.core.settings.update import Lora, Training, Update
@@ -74,6 +75,7 @@ class RlsdSettings(Machine, Checking, Measuring, Sampling, Update, Credit, Teach
         "its teacher, and the settings it uses.",
         json_schema_extra=_describe_methods,
     )
+    warm_start: WarmStart = Field(default_factory=WarmStart)
     lora: Lora = Field(default_factory=Lora)
 
 

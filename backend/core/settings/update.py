@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from backend.core.settings.about import About, Strict, When
-from backend.core.settings.choices import Loss, RewardScale, Schedule, listed
+from backend.core.settings.choices import Combine, Loss, RewardScale, Schedule, listed
 
 
 class Training(Strict):
@@ -19,7 +19,7 @@ class Training(Strict):
             why="Long enough for most tasks to level off; the curve on the job page shows whether more would help.",
             may_change=True,
         ),
-    ] = Field(200, ge=1, le=1_000_000, description="Optimiser steps.")
+    ] = Field(200, ge=1, le=1_000_000, description="Optimiser steps, without those of a warm start.")
     batch_size: Annotated[
         int,
         About(
@@ -68,6 +68,20 @@ class Update(Strict):
         title="Scale Rewards",
         description="Divisor of advantages: their group's standard deviation (std, or true), nothing (none, or false; "
         "Dr. GRPO), or the group's mean reward, which gives hard questions more weight (mean; MaxRL).",
+    )
+    combine: Annotated[
+        Combine,
+        listed(*Combine),
+        About(
+            "Components of a multi verifier",
+            why="The formula of the verifier decides. Worth it if one component varies far more than the others and "
+            "drowns them.",
+        ),
+    ] = Field(
+        Combine.SUM,
+        title="Combine",
+        description="How the graders of a `multi` verifier become one advantage: from their sum (sum), or each "
+        "normalised within its group before they are added with the weights of `calculate_output` (normalise; GDPO).",
     )
     loss: Annotated[
         Loss, listed(*Loss), About("Loss averaging", why="Every token counts the same, so long texts are not favoured.")
@@ -167,7 +181,7 @@ class Update(Strict):
         title="Lr Schedule",
         description="Course of the learning rate: constant, or falling to 0 over `max_steps` in a line or a cosine.",
     )
-    warmup_steps: Annotated[
+    lr_warmup_steps: Annotated[
         int,
         About(
             "Warm-up steps",

@@ -68,7 +68,7 @@ def with_choices(question: str, item: Mapping[str, Any], *, shape: Shape) -> str
     if not choices or _lists(question, choices):
         return question
     answer = "" if shape.answer is None else text_of(value_at(item, shape.answer)).strip(" ().").casefold()
-    if answer in [label.casefold() for label, _ in choices]:
+    if shape.first_choice is not None or answer in [label.casefold() for label, _ in choices]:
         lines = [f"{label}. {text}" for label, text in choices]
     elif not _is_letter(shape.choices) and answer in [text.strip(" .").casefold() for _, text in choices]:
         lines = [f"- {text}" for _, text in choices]
@@ -90,6 +90,11 @@ def choices_of(item: Mapping[str, Any], *, column: str | None) -> Choices:
         case _:
             pairs = list(_of_columns(item, column))
     return [(label, text_of(text)) for label, text in pairs] if len(pairs) > 1 else []
+
+
+def lists_choices(item: Mapping[str, Any], text: str, *, column: str | None) -> bool:
+    """Return whether a text lists all choices of a row."""
+    return _lists(text, choices_of(item, column=column))
 
 
 def _decoded(value: Any) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 
 SEPARATORS = re.compile(r"[\s_-]+")
 ABSENT = object()
+ANY_OF = ".*"
+"""The end of a path to a list of answers of which any one is right; it stands for the list."""
 
 
 def has_path(item: Mapping[str, Any], path: str) -> bool:
@@ -35,6 +37,7 @@ def text_of(value: object) -> str:
 
 
 def _lookup(item: Mapping[str, Any], path: str) -> Any:
+    path = path.removesuffix(ANY_OF)
     if path in item:
         return item[path]
     value: Any = item

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from backend.datasets.rows.accepted import LISTS, SETS
 from backend.datasets.rows.asked_about import CONTEXT, choices_column
 from backend.datasets.rows.definitions import defines_tools
 from backend.datasets.rows.paths import canonical, has_path, value_at
@@ -21,7 +22,7 @@ CERTAIN = (
     *("reference_answer", "answer", "ground_truth", "expected_answer", "expected_output", "correct_answer"),
     *("final_answer", "gold_answer"),
 )
-REFERENCES = (*CERTAIN, TRUTH, SOLUTION)
+REFERENCES = (*CERTAIN, TRUTH, SOLUTION, *LISTS, *SETS)
 """Paths that may hold a reference, by priority. Next to an answer, `solution` is its worked solution."""
 REPLIES = ("output", "response", "completion")
 """Columns that hold the reference where no column is one by its name."""
@@ -92,7 +93,7 @@ class Rule:
         return has_reference and all(has_path(item, path) for path in (self.question, *self.required))
 
 
-PLAIN_ANSWERS = ("answer", *CERTAIN, *REPLIES, SOLUTION)
+PLAIN_ANSWERS = ("answer", *CERTAIN, *LISTS, *SETS, *REPLIES, SOLUTION)
 RULES = (
     Rule(
         name="responses_create_params",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import Any, BinaryIO
 
 from sqlalchemy import select
@@ -14,9 +15,11 @@ from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.rows.asked_about import notes_on
 from backend.datasets.rows.images import ENCODED_IMAGE, ImageStore, image_value, without_images
 from backend.datasets.rows.labels import note_on_ratings, require_right
-from backend.datasets.rows.messages import answer_of_messages, leaves_out_reply, messages_of, reply_of, with_images
-from backend.datasets.rows.paths import text_at, text_of, value_at
-from backend.datasets.rows.recognise import REFERENCES, recognise
+from backend.datasets.rows.messages import leaves_out_reply, messages_of, with_images
+from backend.datasets.rows.numbered import first_number, note_on_numbers
+from backend.datasets.rows.paths import text_at, value_at
+from backend.datasets.rows.recognise import recognise
+from backend.datasets.rows.references import Reference, note_on_objects, reference_of
 from backend.datasets.rows.shape import ColumnMapping, Shape
 from backend.datasets.rows.source import Table, open_table
 from backend.datasets.rows.tools import Tool, columns_named_tools, note_on_tools, tools_of
@@ -28,18 +31,8 @@ HINTS = ("teacher_prompt", "privileged_context", "trajectory")
 """Columns with a hint for the teacher, by priority; they take precedence over solution and answer."""
 REFERENCE_HINTS = ("trajectory", "solution", "answer")
 """Hint sources that are references as well; a hint from any other source was written for the teacher."""
-ANSWER_MARK = "####"
 TEMPLATE_MARKS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]")
 """How chat templates begin a message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The reference of a row. `answer` is None if only the verifier knows it; `solution` is a worked solution."""
-
-    answer: str | None
-    solution: str | None = None
-    trajectory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +96,7 @@ class NormalRow:
             number=number,
             line=line,
             messages=normal["messages"],
-            reference=Reference(**normal["reference"]),
+            reference=Reference(**normal["reference"] | {"accepted": tuple(normal["reference"].get("accepted", ()))}),
             hint=None if normal["hint"] is None else HintText(**normal["hint"]),
             item=normal["item"],
             row_hash=normal["row_hash"],
@@ -120,17 +113,17 @@ def normal_rows(
 
     Raises AppError if no shape fits the first row.
     """
-    shape: Shape | None = None
     report.notes += () if table.layout is None else table.layout.notes
-    for found in table.rows:
+    shape, to_read = _shape_of_rows(table, mapping=mapping)
+    if shape is not None:
+        report.shape, report.columns = shape.name, shape.columns()
+        if shape.answer == shape.question:
+            report.note(f"The assistant's turn at the end of '{shape.question:.60}' is read as the right answer.")
+    for found in to_read:
         if isinstance(found, Problem):
             report.add(found)
             continue
-        if shape is None:
-            shape = _shape_of(found.item, table, mapping=mapping)
-            report.shape, report.columns = shape.name, shape.columns()
-            if shape.answer == shape.question:
-                report.note(f"The assistant's turn at the end of '{shape.question:.60}' is read as the right answer.")
+        assert shape is not None  # that of the first row
         try:
             row = normal_row(found, shape=shape, number=report.good, image_store=image_store)
         except BadLineError as error:
@@ -143,7 +136,8 @@ def normal_rows(
         report.note(_note_on_reply(found.item, shape=shape))
         if text_at(found.item, shape.system) is not None:
             report.note(f"The texts in '{shape.system:.60}' are system messages.")
-        report.note(_note_on_objects(found.item, shape=shape))
+        report.note(note_on_objects(found.item, shape=shape))
+        report.note(note_on_numbers(found.item, shape=shape))
         report.note(_note_on_bytes(found.item, columns=table.columns_of_bytes))
         for sentence in notes_on(row.messages, found.item, shape=shape):
             report.note(sentence)
@@ -153,6 +147,27 @@ def normal_rows(
             report.note(note_on_tools(found.item, shape=shape))
         else:
             _warn_of_other_tools(row, shape=shape, report=report)
+
+
+def _shape_of_rows(table: Table, *, mapping: ColumnMapping | None) -> tuple[Shape | None, Iterator[RawRow | Problem]]:
+    """Return the shape of a file, None if it has no row, and what is to be read, the rows that show it included."""
+    rows, seen = iter(table.rows), list[RawRow | Problem]()
+
+    def items() -> Iterator[Mapping[str, Any]]:
+        for found in rows:
+            seen.append(found)
+            if isinstance(found, RawRow):
+                yield found.item
+
+    looked_at = items()
+    first = next(looked_at, None)
+    if first is None:
+        return None, iter(seen)
+    shape = _shape_of(first, table, mapping=mapping)
+    number: int | None = None if mapping is None else mapping.first_choice
+    if number is None and shape.choices is not None:
+        number = first_number(chain([first], looked_at), shape=shape)
+    return replace(shape, first_choice=None if number is None else str(number)), chain(seen, rows)
 
 
 def _shape_of(item: Mapping[str, Any], table: Table, *, mapping: ColumnMapping | None) -> Shape:
@@ -167,16 +182,6 @@ def _note_on_reply(item: Mapping[str, Any], *, shape: Shape) -> str | None:
     if not leaves_out_reply(item, shape=shape):
         return None
     return f"The assistant's turn at the end of '{shape.question:.60}' is left out: the answer is '{shape.answer:.60}'."
-
-
-def _note_on_objects(item: Mapping[str, Any], *, shape: Shape) -> str | None:
-    column = shape.question if shape.answer is None else shape.answer
-    value = None if column == shape.question else value_at(item, column)
-    if not isinstance(value, list | dict) or answer_of_messages(value, column=column) is not None:
-        return None
-    part = f": for a part of it, map its path, '{column:.60}.KEY'" if isinstance(value, dict) else ""
-    kind = "An object" if isinstance(value, dict) else "A list"
-    return f"{kind} in '{column:.60}' is the right answer as JSON text, whole{part}."
 
 
 def _note_on_bytes(item: Mapping[str, Any], *, columns: Iterable[str]) -> str | None:
@@ -218,7 +223,7 @@ def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStor
         raise BadLineError("repeated_header", "repeats the names of the columns")
     question, tools = messages_of(raw.item, shape=shape), tools_of(raw.item, shape=shape)
     require_right(raw.item, shape=shape)
-    reference = _reference(raw.item, shape)
+    reference = reference_of(raw.item, shape=shape)
     messages, images = with_images(question, raw.item, shape=shape, image_store=image_store)
     return NormalRow(
         number=number,
@@ -239,12 +244,19 @@ def _is_same_name(name: str, value: object) -> bool:
 
 def read_rows(file: BinaryIO, *, name: str = "The file", mapping: ColumnMapping | None = None) -> list[NormalRow]:
     """Read all rows of a file, with their images. Raises AppError for the first bad line, or if there is no row."""
+    return read_rows_and_notes(file, name=name, mapping=mapping)[0]
+
+
+def read_rows_and_notes(
+    file: BinaryIO, *, name: str, mapping: ColumnMapping | None
+) -> tuple[list[NormalRow], list[str]]:
+    """Read all rows of a file as `read_rows` does, and return also how they were read, in sentences."""
     with open_table(file, filename=name, mapping=mapping) as table, ImageStore(table.archive) as image_store:
         report = Report(counted_in=table.counted_in)
         rows = list(normal_rows(table, mapping=mapping, report=report, image_store=image_store))
         report.require_all_good(name)
         loaded = {sha256: image_store.read(sha256) for row in rows for sha256 in row.images}
-    return [_with_image_bytes(row, loaded) for row in rows]
+    return [_with_image_bytes(row, loaded) for row in rows], list(report.notes)
 
 
 def load_rows(session: Session, file_id: str) -> list[NormalRow]:
@@ -265,43 +277,9 @@ def _with_image_bytes(row: NormalRow, loaded: Mapping[str, bytes]) -> NormalRow:
     return replace(row, image_bytes=tuple(loaded[sha256] for sha256 in row.images)) if row.images else row
 
 
-def answer_of(item: Mapping[str, Any]) -> str | None:
-    """Return the reference answer of a single row that belongs to no file, from the first known column."""
-    found = next((value for path in REFERENCES if (value := value_at(item, path)) is not None), None)
-    if found is None:
-        return None
-    answer = text_of(found)
-    return _split_at_mark(answer)[1] if "question" in item else answer
-
-
 def items_and_answers(rows: Iterable[NormalRow]) -> Iterator[tuple[Mapping[str, object], str | None]]:
     """Yield what graders compare with, row by row."""
     return ((row.item, row.reference.answer) for row in rows)
-
-
-def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
-    solution = text_at(item, shape.solution)
-    trajectory = text_at(item, "trajectory")
-    if shape.answer is None:
-        return Reference(answer=None, solution=solution, trajectory=trajectory)
-    is_reply = shape.answer == shape.question
-    given = reply_of(item, column=shape.answer) if is_reply else value_at(item, shape.answer)
-    if given is None:
-        raise BadLineError("missing_answer", f"has no '{shape.answer}'")
-    answer = None if is_reply else answer_of_messages(given, column=shape.answer)
-    answer = text_of(given) if answer is None else answer
-    if shape.has_answer_mark:
-        worked, answer = _split_at_mark(answer)
-        solution = solution or worked or None
-    if not answer.strip():
-        raise BadLineError("empty_answer", f"has an empty answer in '{shape.answer}'")
-    return Reference(answer=answer, solution=solution, trajectory=trajectory)
-
-
-def _split_at_mark(answer: str) -> tuple[str, str]:
-    """Return (text before the mark, answer after it); without a mark in the last line, the whole text is the answer."""
-    worked, mark, tail = answer.rpartition(ANSWER_MARK)
-    return (worked.strip(), tail.strip()) if mark and "\n" not in tail.strip() else ("", answer)
 
 
 def _hint(item: Mapping[str, Any], shape: Shape, reference: Reference) -> HintText | None:

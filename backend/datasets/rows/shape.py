@@ -1,6 +1,7 @@
 """The shape of a file's rows, which column holds which part, and the mapping by which users name the columns."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -8,7 +9,7 @@ from backend.datasets.formats.layout import Choice
 from backend.errors import AppError
 
 SOLUTION = "solution"
-OPTIONAL_PARTS = ("images", "context", "choices", "system", "history")
+OPTIONAL_PARTS = ("images", "context", "choices", "first_choice", "system", "history")
 """Parts that few files have a column for, as `Shape` and reports name them."""
 MAX_HEADER_ROW = 1_048_576
 """Number of lines of a sheet."""
@@ -22,8 +23,9 @@ class Shape:
 
     Where `answer` is the column of the question, the reference is the assistant's turn that ends the conversation.
     `context`: a column whose text continues the question. `choices`: one that lists choices, or the first of several
-    that hold one each. `system`: one with the system message. `history`: one with earlier turns. If `images` is None, a
-    row's images are in the first of `IMAGE_COLUMNS` that is not empty.
+    that hold one each; `first_choice`: "0" or "1", with which answers number the first. `system`: one with the system
+    message. `history`: one with earlier turns. If `images` is None, a row's images are in the first of `IMAGE_COLUMNS`
+    that is not empty.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Shape:
     images: str | None = None
     context: str | None = None
     choices: str | None = None
+    first_choice: str | None = None
     system: str | None = None
     history: str | None = None
     has_answer_mark: bool = False
@@ -47,7 +50,8 @@ class Shape:
 class ColumnMapping(BaseModel):
     """The form field `mapping`: the column or dotted path of each part of a row, and where the table begins.
 
-    Columns override all rules. Either the columns or the layout can be left out.
+    Columns override all rules. Either the columns or the layout can be left out. A path that ends with `.*` is a list
+    of answers of which any one is right. `first_choice`: the number of the first choice, where answers are numbers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,6 +61,7 @@ class ColumnMapping(BaseModel):
     hint: str | None = Field(None, min_length=1)
     images: str | None = Field(None, min_length=1)
     context: str | None = Field(None, min_length=1)
+    first_choice: Literal[0, 1] | None = None
     sheet: str | None = Field(None, min_length=1, max_length=255)
     header_row: int | None = Field(None, ge=1, le=MAX_HEADER_ROW, strict=True)
 
@@ -69,7 +74,8 @@ class ColumnMapping(BaseModel):
 
     @model_validator(mode="after")
     def _names_something(self) -> "ColumnMapping":
-        if self.question is None and (self.layout == Choice() or self.hint or self.images or self.context):
+        names_no_more = self.layout == Choice() and self.first_choice is None
+        if self.question is None and (names_no_more or self.hint or self.images or self.context):
             raise ValueError("question and answer are missing")
         return self
 

@@ -13,6 +13,8 @@ KEY = re.compile(r"""(['"])(role|content|from|value)\1\s*:""")
 MESSAGE_KEYS = ({"role", "content"}, {"from", "value"})
 MAX_PYTHON_CHARACTERS = 200_000
 """Longest text that is read in Python's notation: its parser takes seconds for a megabyte of brackets."""
+_LITERAL = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?""", re.S)
+"""A text in Python's notation. NumPy writes no comma between two of a list, and Python would join them."""
 SPEAKERS = {
     "human": "user",
     "gpt": "assistant",
@@ -130,6 +132,10 @@ def _from_turn(turn: Mapping[str, Any]) -> dict[str, Any]:
     return {**others, "role": SPEAKERS.get(speaker, speaker), "content": turn["value"]}
 
 
+def _with_comma(literal: re.Match[str]) -> str:
+    return f"{literal[1]}, " if literal[2] else literal[1]
+
+
 def decoded(text: str, *, column: str, code: str) -> Any:
     """Parse JSON, or a literal of Python. Both must be what a row of JSON may hold.
 
@@ -147,7 +153,7 @@ def decoded(text: str, *, column: str, code: str) -> Any:
             f"({MAX_PYTHON_CHARACTERS:,} characters)",
         )
     try:
-        return raw_row({column: ast.literal_eval(text.strip())}, line=1).item[column]
+        return raw_row({column: ast.literal_eval(_LITERAL.sub(_with_comma, text.strip()))}, line=1).item[column]
     except BadLineError as error:
         raise BadLineError(error.code, f"has a text in '{column:.60}' that {error}") from None
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):

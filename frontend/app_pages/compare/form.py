@@ -1,5 +1,6 @@
 """The form of a new comparison: data, methods, seeds, budget."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import streamlit as st
@@ -12,8 +13,8 @@ from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import units
 from frontend.words.job_settings import MAIN, OFFERED, PRESETS, inlined, methods, request_body
+from frontend.words.training_plans import usual_arms
 
-USUAL_METHODS = ("grpo", "rlsd")
 MOST_SEEDS = 10
 HELD_OUT = "a tenth of the dataset, different for each seed"
 REASONS = {
@@ -52,12 +53,14 @@ def show(client: Client) -> None:
     models = [model["id"] for model in client.models() if model["owned_by"] == "base"]
     st.subheader("Data and model", anchor=False)
     chosen = choices.show(files, verifiers, models, source=None, zone=state.zone())
-    instruction = instruction_field.show(chosen.spec, schema=schema, key="cmp_told")
+    file = chosen.dataset["id"]
+    instruction = instruction_field.show(client, chosen.spec, file=file, schema=schema, key="cmp_told")
     validation = _held_out(files, chosen.dataset["id"])
     st.subheader("Methods", anchor=False)
-    compared = _arms(facts)
     report = client.file_report(chosen.dataset["id"])
-    preset = _preset(solved=bool(report["good"]) and report["with_solution"] == report["good"])
+    solved = bool(report["good"]) and report["with_solution"] == report["good"]
+    compared = _arms(facts, usual=usual_arms(solved=solved))
+    preset = _preset(solved=solved)
     st.subheader("Shared settings", anchor=False)
     settings = {
         **USUAL,
@@ -108,16 +111,17 @@ def _held_out(files: list[FileObject], dataset: str) -> str | None:
     )
 
 
-def _arms(facts: dict[str, Method]) -> ComparisonArms:
+def _arms(facts: dict[str, Method], *, usual: Sequence[str]) -> ComparisonArms:
     with st.container(border=True):
         ticked = st.pills(
             "Methods",
             list(facts),
             selection_mode="multi",
-            default=[name for name in USUAL_METHODS if name in facts],
+            default=[name for name in usual if name in facts],
             format_func=lambda name: facts[name]["title"],
             key="cmp_methods",
-            help="All start from the same base model with the same settings. They differ only in credit assignment.",
+            help="All start from the same base model with the same settings. They differ in credit assignment; SFT has "
+            "none, and imitates the rows' worked solutions.",
         )
         names = [name for name in facts if name in ticked]
         for name in names:

@@ -42,9 +42,14 @@ def job_of_arm(body: Json, arm: Json) -> Json:
 
 
 def lacking(methods: Sequence[str], *, facts: Mapping[str, Method], preset: str, report: FileReport) -> list[str]:
-    """Return a sentence for each method whose teacher needs a hint that some rows do not have."""
+    """Return a sentence for each method that needs texts which the rows do not have: hints, or what it imitates."""
     found = []
     for name in methods:
+        if facts[name]["imitates"] and not report["with_solution"]:
+            found.append(
+                f"{facts[name]['title']} imitates worked solutions, and 0 of {report['good']:,} rows have one. "
+                "Remove the method, or choose another dataset."
+            )
         hint = hint_in_rows({}, method=facts[name], preset=preset)
         without = rows_without(hint, report, settings={})
         if hint is not None and without:

@@ -120,7 +120,7 @@ def columns_read(report: FileReport) -> str:
     found = {
         part: column for part, column in report["columns"].items() if part != "solution" or report["with_solution"]
     }
-    parts = [f"{part} from `{column}`" for part, column in found.items() if column]
+    parts = [f"{part} from `{column}`" for part, column in found.items() if column and part != "first_choice"]
     return f"Read: {', '.join(parts)}." if parts else ""
 
 

@@ -8,6 +8,9 @@ from frontend.components.job_feed import JobFeed
 
 ABOVE, BELOW = "better than its group", "worse than its group"
 """Labels by the sign of the advantage."""
+COMPONENT = "component_"
+"""What the metric of a component's mean begins with."""
+CHART_PX = 280
 CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
     "Truncated and empty completions": ("share", {"truncated": "truncated", "empty": "empty"}),
@@ -54,6 +57,18 @@ def curves(feed: JobFeed) -> None:
     if not feed.metrics:
         st.caption("Curves appear after the first step.")
         return
+    imitation = charts.imitated(feed.metrics)
+    if imitation:
+        st.subheader(
+            "Imitation",
+            anchor=False,
+            help="Mean cross-entropy of the tokens of the texts that each step imitates: how surprised the model is by "
+            "them.",
+        )
+        names = {"loss": "loss"}
+        charts.metric_curves(imitation, names, unit="loss, nats per token", key="imitation_curve")
+    if len(imitation) == len(feed.metrics):
+        return
     left, right = st.columns(2)
     with left:
         st.subheader("Reward", anchor=False, help="Mean score of each step's completions; the line is a running mean.")
@@ -61,6 +76,26 @@ def curves(feed: JobFeed) -> None:
     with right:
         st.subheader("Groups", anchor=False, help="Only questions answered both right and wrong have a signal.")
         charts.group_shares(feed.metrics, key="group_shares")
+    _components(feed.metrics)
+
+
+def _components(metrics: list[StepMetrics]) -> None:
+    """Show the mean of each component of the verifier's score, in a chart of its own: their scales may differ."""
+    names = component_names(metrics)
+    if not names:
+        return
+    st.subheader("Components of the reward", anchor=False, help="Mean of each grader of the verifier, by step.")
+    with st.grid(min_column_width=CHART_PX):
+        for name in names:
+            with st.container():
+                label = name.removeprefix(COMPONENT)
+                st.caption(label)
+                charts.metric_curves(metrics, {name: label}, unit="mean score", key=f"curve_of_{name}")
+
+
+def component_names(metrics: list[StepMetrics]) -> list[str]:
+    """Return the metrics that are means of components, in the order of their names."""
+    return sorted({name for step in metrics for name in step["values"] if name.startswith(COMPONENT)})
 
 
 def further_curves(feed: JobFeed) -> None:

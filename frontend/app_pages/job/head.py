@@ -50,8 +50,10 @@ def _error(job: JobObject) -> None:
 
 def _progress(feed: JobFeed) -> None:
     """Show the progress; without a bar if the job has ended."""
-    job, most, step = feed.job, feed.max_steps, feed.step
+    job, most, step, warm = feed.job, feed.max_steps, feed.step, feed.warm_steps
     text = f"step {step:,} of {most:,}"
+    if 0 < step < warm:
+        text = f"warm start, step {step:,} of {warm:,}"
     if feed.ended:
         st.caption(text)
     else:
@@ -66,6 +68,8 @@ def _next(feed: JobFeed) -> str:
         return " · evaluating on held-out questions"
     if feed.step == 0:
         return " · evaluating the base model on held-out questions first"
+    if feed.step == feed.warm_steps:
+        return " · evaluating on held-out questions after the warm start"
     left = seconds_left(feed)
     return "" if left is None else f" · about {units.duration(left)} left"
 

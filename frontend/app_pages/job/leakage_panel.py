@@ -29,8 +29,11 @@ def panel(feed: JobFeed) -> None:
         "reacts to the presence of a hint rather than to its content, or the model learns to write as if it had seen "
         "one. As a control, the teacher sometimes scores the same completions with another row's hint: the placebo."
     )
-    if not feed.metrics:
-        st.info("Measurements start with the first step.", icon=":material/hourglass_empty:")
+    if not feed.has_completions:
+        st.info(
+            "Measurements start with the first step that samples completions; imitation does not.",
+            icon=":material/hourglass_empty:",
+        )
         return
     for found in leakage.findings(feed.metrics):
         BANNERS[found.level](found.text, title=found.title, icon=ICONS[found.level])

@@ -23,8 +23,11 @@ MEANINGS = {
 
 
 def panel(feed: JobFeed, client: Client) -> None:
-    if feed.step == 0:
-        st.info("Rows appear after the first step.", icon=":material/hourglass_empty:")
+    if not feed.has_completions:
+        st.info(
+            "Rows appear after the first step that samples completions; imitation does not.",
+            icon=":material/hourglass_empty:",
+        )
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = st.segmented_control(

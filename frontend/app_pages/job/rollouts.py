@@ -44,8 +44,11 @@ class CachedRollouts:
 
 
 def panel(feed: JobFeed, client: Client) -> None:
-    if feed.step == 0:
-        st.info("Completions appear after the first step.", icon=":material/hourglass_empty:")
+    if not feed.has_completions:
+        st.info(
+            "Completions appear after the first step that samples some; imitation does not.",
+            icon=":material/hourglass_empty:",
+        )
         return
     rollout_id, group = state.address("rollout"), _group_of_address()
     if not (rollout_id or group):

@@ -10,9 +10,10 @@ from frontend.api import Client
 from frontend.api.types import Json
 from frontend.components.job_feed import JobFeed
 from frontend.words import job_settings, verifiers
-from frontend.words.job_settings import ADAPTER, ASKING, MAIN, PRESETS, SECTIONS, Setting, facts_of, inlined
+from frontend.words.job_settings import ASKING, MAIN, NESTED, PRESETS, SCHEMAS, SECTIONS, Setting, facts_of, inlined
 
-SCHEMAS = "job_told_schemas"
+KEPT = "job_told_schemas"
+TITLES = {"warm_start": "Warm start", "lora": "Adapter (LoRA)"}
 
 
 def panel(feed: JobFeed, client: Client) -> None:
@@ -47,25 +48,21 @@ def panel(feed: JobFeed, client: Client) -> None:
             if setting.is_shown(settings)
         ]
         _table(title, shown, settings, chosen=chosen, schema=schema)
-    lora: Json = settings["lora"]
-    _table(
-        "Adapter (LoRA)",
-        ADAPTER,
-        lora,
-        chosen=chosen.get("lora") or {},
-        schema=schemas["Lora"],
-    )
+    for name, section in NESTED.items():
+        inner: Json = settings.get(name, {})  # jobs of earlier releases had no warm start
+        shown = [setting for setting in section if setting.is_shown(inner)]
+        _table(TITLES[name], shown, inner, chosen=chosen.get(name) or {}, schema=schemas[SCHEMAS[name]])
     with st.expander("All settings as JSON", icon=":material/data_object:", key="job_json"):
         st.code(json.dumps(job["method"], indent=2), language="json")
 
 
 def _schemas(feed: JobFeed, client: Client) -> dict[str, Json]:
     """Return the API's schemas of the settings, read once."""
-    kept: dict[str, Json] | None = st.session_state.get(SCHEMAS)
+    kept: dict[str, Json] | None = st.session_state.get(KEPT)
     if kept is None:
         schemas = client.settings_schemas()
-        kept = {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora")}
-        st.session_state[SCHEMAS] = kept
+        kept = {name: inlined(schemas, name) for name in ("RlsdSettings", *SCHEMAS.values())}
+        st.session_state[KEPT] = kept
         feed.ticks_to_skip += 0 if feed.ended else 1
     return kept
 

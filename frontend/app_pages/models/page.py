@@ -6,7 +6,7 @@ import streamlit as st
 
 from frontend.api import ApiError, Client, public_api_url
 from frontend.api.types import ModelObject
-from frontend.app_pages.models import card, use_code
+from frontend.app_pages.models import card, fetch, use_code
 from frontend.components import downloads, rights
 from frontend.components.job_feed import JobFeed
 from frontend.session import state
@@ -38,6 +38,7 @@ def listing(client: Client, *, zone: ZoneInfo) -> None:
     for model in models:
         if not is_trained(model):
             row(model, about="base model on this server")
+    fetch.offer(client, listed={model["id"] for model in models})
 
 
 def rows(trained: list[ModelObject], *, zone: ZoneInfo) -> None:

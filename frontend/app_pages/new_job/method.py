@@ -6,11 +6,25 @@ import streamlit as st
 
 from frontend.api.types import FileObject, FileReport, Json, Method
 from frontend.components import setting_fields
-from frontend.words.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, facts_of, methods, settings_for
-from frontend.words.training_plans import ARMS, SEEDS, PlanName, TrainingPlan, available_plans
+from frontend.words import units
+from frontend.words.job_settings import (
+    ADAPTER,
+    MAIN,
+    PRESETS,
+    SECTIONS,
+    WARM_START,
+    facts_of,
+    methods,
+    settings_for,
+    warm_rows,
+    with_target,
+)
+from frontend.words.training_plans import SEEDS, PlanName, TrainingPlan, available_plans, usual_arms
 
 PRESET_OF = "preset_of_dataset"
 """Session key of the dataset by which the preset was chosen; another dataset may need another preset."""
+ARMS_OF = "arms_of_dataset"
+"""The same for the methods to compare."""
 HELD_OUT = "a tenth of the training dataset"
 MOST_SEEDS = 10
 
@@ -28,18 +42,26 @@ def plan(*, cloning: bool) -> tuple[PlanName, TrainingPlan]:
     return name, plans[name]
 
 
-def arms(schema: Json) -> tuple[dict[str, str], int]:
-    """Show the methods to compare. Returns (titles by name, number of seeds)."""
+def solved(report: FileReport) -> bool:
+    """Report whether every row has a worked solution."""
+    return bool(report["good"]) and report["with_solution"] == report["good"]
+
+
+def arms(schema: Json, *, dataset: str, report: FileReport) -> tuple[dict[str, str], int]:
+    """Show the methods to compare, preselected by the dataset. Returns (titles by name, number of seeds)."""
     known_methods = {name: facts for name, facts in methods(schema).items() if facts["teacher"] != "external"}
+    if "arms" not in st.session_state or st.session_state.get(ARMS_OF) != dataset:
+        st.session_state["arms"] = [name for name in usual_arms(solved=solved(report)) if name in known_methods]
+        st.session_state[ARMS_OF] = dataset
     with st.container(border=True):
         left, right = st.columns([3, 1])
         chosen = left.multiselect(
             "Methods to compare",
             list(known_methods),
-            default=[name for name in ARMS if name in known_methods],
             format_func=lambda name: known_methods[name]["title"],
             key="arms",
-            help="All others are compared with the first one, question by question. GRPO is the usual baseline.",
+            help="All others are compared with the first one, question by question. GRPO is the usual baseline; SFT, "
+            "imitation alone, shows whether rewards are needed at all.",
         )
         seeds = right.number_input(
             "Seeds per method",
@@ -62,7 +84,7 @@ def preset_by_data(dataset: str, report: FileReport) -> None:
 
     if "preset" in st.session_state and st.session_state.get(PRESET_OF) == dataset:
         return
-    st.session_state["preset"] = "steady" if report["good"] and report["with_solution"] == report["good"] else "paper"
+    st.session_state["preset"] = "steady" if solved(report) else "paper"
     st.session_state[PRESET_OF] = dataset
 
 
@@ -70,7 +92,8 @@ def method_and_numbers(schema: Json, *, planned: Mapping[str, int], compared: bo
     """Show method and main settings. Returns (method, preset, settings that were filled in)."""
     with st.expander("Method and main settings", icon=":material/school:", key="method_fold"):
         method, preset = _method(schema, compared=compared)
-        main = setting_fields.fields(MAIN, schema=schema, key="main", columns=5, planned=planned)
+        own = () if compared else methods(schema)[method]["defaults"]
+        main = setting_fields.fields(MAIN, schema=schema, key="main", columns=5, planned=planned, as_published=own)
     return method, preset, main
 
 
@@ -113,6 +136,7 @@ def more(
     dataset: str,
     schemas: Mapping[str, Json],
     *,
+    report: FileReport,
     method: Method,
     planned: Mapping[str, int],
     compared: bool,
@@ -136,6 +160,15 @@ def more(
                     planned=planned,
                     as_published=method["defaults"],
                 )
+        st.markdown("**Warm start**")
+        warm_schema = schemas["WarmStart"]
+        warm = setting_fields.fields(WARM_START, schema=warm_schema, key="set_warm_start", columns=4, planned={})
+        shown, target = with_target({"warm_start": warm}, report)
+        st.caption(
+            f"Before its first step the model imitates texts of training rows. {shown:,} of "
+            f"{units.count(report['good'], 'row')} have the {target}."
+        )
+        filled |= {"warm_start": warm} if warm else {}
         st.markdown("**Adapter (LoRA)**")
         lora = setting_fields.fields(ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3, planned={})
         st.markdown("**Held-out questions and seed**")
@@ -172,9 +205,12 @@ def in_words(settings: Json, schema: Json, *, method: str, preset: str) -> str:
         return given if isinstance(given, int | float) else 0
 
     steps, batch, group = value("max_steps"), value("batch_size"), value("num_generations")
-    facts = methods(schema)[method]
+    facts, first = methods(schema)[method], warm_rows(settings)
+    before = f"Imitation of {units.count(first, 'row')}, then " if first else ""
+    if facts["imitates"]:
+        return f"{before}{steps:,.0f} steps × {batch:,.0f} texts of rows to imitate. {facts['title']}."
     how = facts["title"] + (f", {PRESETS[preset][0].lower()}" if facts["teacher"] == "hinted" else "")
     return (
-        f"{steps:,.0f} steps × {batch:,.0f} questions × {group:,.0f} completions = "
+        f"{before}{steps:,.0f} steps × {batch:,.0f} questions × {group:,.0f} completions = "
         f"{steps * batch * group:,.0f} completions to generate and score. {how}."
     )

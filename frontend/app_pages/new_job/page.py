@@ -16,7 +16,7 @@ from frontend.components.job_table import title_of
 from frontend.session import drafts, state
 from frontend.widgets import problems
 from frontend.words import units
-from frontend.words.job_settings import NEEDED, hint_in_rows, inlined, methods, request_body, rows_without
+from frontend.words.job_settings import NEEDED, SCHEMAS, hint_in_rows, inlined, methods, request_body, rows_without
 from frontend.words.training_plans import comparison_body
 
 MADE = "job_just_made"
@@ -28,7 +28,7 @@ FILLED = "job_form_filled_from"
 def settings_schemas(_client: Client) -> dict[str, Json]:
     """Return the API's schemas of the job's and the adapter's settings, with references resolved."""
     schemas = _client.settings_schemas()
-    return {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora")}
+    return {name: inlined(schemas, name) for name in ("RlsdSettings", *SCHEMAS.values())}
 
 
 def draft_name() -> str:
@@ -103,17 +103,17 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
         st.caption(f"Filled in with the settings of **{title_of(source)}**. Change what you like.")
     models = [model["id"] for model in client.models() if model["owned_by"] == "base"]
     chosen = choices.show(files, verifiers, models, source=source, zone=zone)
-    instruction = instruction_field.show(chosen.spec, schema=schema, key="told")
     dataset = chosen.dataset
+    instruction = instruction_field.show(client, chosen.spec, file=dataset["id"], schema=schema, key="told")
     report = client.file_report(dataset["id"])
     job_method.preset_by_data(dataset["id"], report)
     plan_name, plan = job_method.plan(cloning=source is not None)
     compared = plan_name == "compare"
-    arms, seeds = job_method.arms(schema) if compared else ({}, 1)
+    arms, seeds = job_method.arms(schema, dataset=dataset["id"], report=report) if compared else ({}, 1)
     method, preset, main = job_method.method_and_numbers(schema, planned=plan.values, compared=compared)
     facts = methods(schema)[method]
     more, validation, seed = job_method.more(
-        files, dataset["id"], schemas, method=facts, planned=plan.values, compared=compared
+        files, dataset["id"], schemas, report=report, method=facts, planned=plan.values, compared=compared
     )
     settings = prefill.merged({**plan.values, **instruction, **main, **more}, without_field)
     st.caption(job_method.in_words(settings, schema, method=method, preset=preset))
@@ -149,7 +149,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     preflight.panel(client, body, num_rows=dataset["rows"], ready=not titled)
     if estimated is not None and not isinstance(estimated, ApiError):
         estimate.show(estimated, runs=max(1, len(arms) * seeds))
-    drafts.keep(draft_name(), drafts.fields(FILLED, job_method.PRESET_OF))
+    drafts.keep(draft_name(), drafts.fields(FILLED, job_method.PRESET_OF, job_method.ARMS_OF))
     label = "Start comparison" if compared else "Start training"
     if rights.button(client, label, type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
         if compared:

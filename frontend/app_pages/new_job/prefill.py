@@ -3,7 +3,7 @@
 from typing import Any
 
 from frontend.api.types import JobObject, Json
-from frontend.words.job_settings import ADAPTER, ASKING, MAIN, OFFERED, SECTIONS, Setting
+from frontend.words.job_settings import ASKING, MAIN, NESTED, OFFERED, SECTIONS, Setting
 
 FROM_HYPERPARAMETERS = ("max_steps", "batch_size", "learning_rate", "eval_interval", "eval_samples")
 """Settings that a program may have sent in OpenAI's `hyperparameters` instead."""
@@ -22,14 +22,14 @@ def requested_settings(job: JobObject, *, defaults: Json) -> Json:
 
 
 def widget_states(requested: Json) -> dict[str, Any]:
-    """Return the states of the settings' fields: `told_…`, `main_…`, `set_…`, `set_lora_…`."""
+    """Return the states of the settings' fields: `told_…`, `main_…`, `set_…`, `set_lora_…`, `set_warm_start_…`."""
     found: dict[str, Any] = {}
     sections = [setting for section in SECTIONS.values() for setting in section]
     for prefix, settings, given in (
         ("told", ASKING, requested),
         ("main", MAIN, requested),
         ("set", sections, requested),
-        ("set_lora", ADAPTER, requested.get("lora", {})),
+        *((f"set_{name}", section, requested.get(name, {})) for name, section in NESTED.items()),
     ):
         for setting in settings:
             value = given.get(setting.name)
@@ -41,19 +41,22 @@ def widget_states(requested: Json) -> dict[str, Any]:
 def without_field(requested: Json) -> Json:
     """Return the settings that have no field; the new job takes them over unchanged."""
     left = {
-        name: value for name, value in requested.items() if name not in OFFERED.keys() | {"preset", "method", "lora"}
+        name: value
+        for name, value in requested.items()
+        if name not in OFFERED.keys() | NESTED.keys() | {"preset", "method"}
     }
-    adapter = {setting.name for setting in ADAPTER}
-    lora = {name: value for name, value in requested.get("lora", {}).items() if name not in adapter}
-    return left | ({"lora": lora} if lora else {})
+    for name, section in NESTED.items():
+        offered = {setting.name for setting in section}
+        inner = {key: value for key, value in requested.get(name, {}).items() if key not in offered}
+        left |= {name: inner} if inner else {}
+    return left
 
 
 def merged(x_rlsd: Json, left: Json) -> Json:
-    """Merge settings with those that have no field, including the adapter's."""
-    joined = {**left, **x_rlsd}
-    if "lora" in left and "lora" in x_rlsd:
-        joined["lora"] = {**left["lora"], **x_rlsd["lora"]}
-    return joined
+    """Merge settings with those that have no field, including those within a setting."""
+    return {**left, **x_rlsd} | {
+        name: {**left[name], **x_rlsd[name]} for name in NESTED if name in left and name in x_rlsd
+    }
 
 
 def next_name(name: str | None) -> str:

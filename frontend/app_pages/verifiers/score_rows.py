@@ -120,7 +120,7 @@ def _answered(client: Client, kept: ScoredRows, *, model: str, count: int, token
 
 def _scored(client: Client, kept: ScoredRows, grader: Json) -> ScoredRows:
     samples = [
-        {"item": row["item"], "answer": row["reference"].get("answer"), "output_text": column.text}
+        {"item": row["item"], "answer": row_view.right_answer(row), "output_text": column.text}
         for row, columns in zip(kept.rows, kept.columns, strict=True)
         for column in columns
     ]

@@ -21,7 +21,8 @@ def panel(client: Client, grader: Json) -> None:
     if solution or answer:
         with st.container(horizontal=True):
             if answer:
-                st.button("Insert right answer", key="try_right", on_click=_fill, args=(answer,))
+                right = answer[0] if isinstance(answer, list) else answer
+                st.button("Insert right answer", key="try_right", on_click=_fill, args=(right,))
             if solution:
                 st.button("Insert worked solution", key="try_solution", on_click=_fill, args=(solution,))
             st.button("Insert wrong answer", key="try_wrong", on_click=_fill, args=("Answer: no idea",))
@@ -43,7 +44,7 @@ def _fingerprint(grader: Json, item: Json | None, text: str) -> str:
     return json.dumps([grader, item, text], sort_keys=True)
 
 
-def _run(client: Client, grader: Json, *, item: Json, answer: str | None, text: str) -> None:
+def _run(client: Client, grader: Json, *, item: Json, answer: str | list[str] | None, text: str) -> None:
     st.session_state.pop("try_verdict", None)
     try:
         with st.spinner("Running…"):
@@ -68,7 +69,7 @@ def _pasted_item() -> tuple[Json | None, str | None, str | None]:
     return item, None if answer is None else str(answer), None
 
 
-def _row_item(client: Client) -> tuple[Json | None, str | None, str | None]:
+def _row_item(client: Client) -> tuple[Json | None, str | list[str] | None, str | None]:
     files = client.datasets()
     if not files:
         st.info("There is no dataset yet. Paste a row as JSON instead, or upload a dataset.", icon=":material/inbox:")
@@ -82,4 +83,4 @@ def _row_item(client: Client) -> tuple[Json | None, str | None, str | None]:
         row_view.show_question(row, image=images.loader(client, file["id"]))
         st.caption("Reference answer")
         st.text(row["reference"].get("answer") or "none")
-    return row["item"], row["reference"].get("answer"), row["reference"].get("solution")
+    return row["item"], row_view.right_answer(row), row["reference"].get("solution")

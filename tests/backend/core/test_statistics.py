@@ -1,5 +1,6 @@
 """Intervals and tests against exact enumeration and simulation: no more certainty than a few questions justify."""
 
+import math
 from collections.abc import Callable
 from itertools import combinations
 from random import Random
@@ -62,6 +63,8 @@ def test_sign_flips_of_a_few_pairs_are_counted() -> None:
     assert p_value(np.ones(5)) == pytest.approx(2 / 2**5)
     assert p_value(np.zeros(5)) == 1.0
     assert p_value(np.array([0.7])) == 1.0
+    # Of the eight sums +-3 +-2 +-1 four reach |3 + 2 - 1| = 4: 6, 4, -4 and -6.
+    assert p_value(np.array([3.0, 2.0, -1.0])) == pytest.approx(4 / 8)
 
 
 def test_the_false_positive_rate_is_at_most_the_level() -> None:
@@ -78,6 +81,12 @@ def test_the_interval_covers_the_true_mean_about_95_times_in_100() -> None:
         assert found["low"] < found["mean"] < found["high"]
         covered += found["low"] <= 0.3 <= found["high"]
     assert 86 <= covered <= 100
+
+
+def test_the_t_interval_is_students() -> None:
+    half = 4.302653 * 0.1 / math.sqrt(3)
+    found = t_interval(np.array([0.4, 0.5, 0.6]), within=None)
+    assert (found["low"], found["mean"], found["high"]) == pytest.approx((0.5 - half, 0.5, 0.5 + half))
 
 
 def test_the_t_interval_is_close_to_the_bootstrap() -> None:

@@ -1,6 +1,7 @@
 """Rescoring with another verifier: changes counted from the score records."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,11 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.settings.choices import RewardScale
-from backend.jobs.rescore import MAX_EXAMPLES, MAX_ROWS, RescoredCompletion, RescoreTally, ScoringRule, advantages
+from backend.jobs.rescore import (
+    MAX_EXAMPLES,
+    MAX_ROWS,
+    RescoredCompletion,
+    RescoreTally,
+    ScoringRule,
+    advantages,
+    combined_advantages,
+)
 from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
+from worker.engine.methods.advantages import combined_advantages as combined_in_the_engine
 from worker.engine.methods.advantages import group_advantages
 
-RULE = ScoringRule(num_generations=4, scale_rewards=RewardScale.STD, success_above=0.5)
+RULE = ScoringRule(
+    num_generations=4, scale_rewards=RewardScale.STD, success_above=0.5, weights_before={}, weights_after={}
+)
 
 
 def record(score: float | None) -> ScoreRecord:
@@ -57,6 +69,41 @@ def test_advantages_are_the_engines(scores_G: list[float | None], scale: RewardS
     rewards_B = torch.tensor([float("nan") if score is None else score for score in scores_G], dtype=torch.float64)
     theirs = group_advantages(rewards_B, num_generations=len(scores_G), scale=scale).tolist()
     assert advantages(scores_G, scale=scale) == pytest.approx(theirs, rel=1e-5, abs=1e-6)
+
+
+def in_parts(values: tuple[float, ...] | None) -> ScoreRecord:
+    """Return a record of the score 0 with the components a, b; None: without a score."""
+    if values is None:
+        return error_record("broken")
+    return ScoreRecord(score=0.0, status=ScoreStatus.OK, components=dict(zip("ab", values, strict=True)))
+
+
+values = st.none() | st.tuples(*[st.sampled_from([0.0, 1.0, 0.25, -3.0, 1e6])] * 2)
+
+
+@given(st.lists(values, min_size=2, max_size=9), st.tuples(*[st.sampled_from([0.8, -0.2, 5.0])] * 2))
+def test_advantages_of_components_are_the_engines(
+    values_G: list[tuple[float, ...] | None], weights_K: tuple[float, ...]
+) -> None:
+    records, weights = [in_parts(each) for each in values_G], dict(zip("ab", weights_K, strict=True))
+    components_KB = torch.tensor([each or (float("nan"),) * 2 for each in values_G], dtype=torch.float64).T
+    theirs = combined_in_the_engine(
+        components_KB, weights_K=torch.tensor(weights_K, dtype=torch.float64), num_generations=len(values_G)
+    )
+    assert combined_advantages(records, weights=weights) == pytest.approx(theirs.tolist(), rel=1e-4, abs=1e-5)
+
+
+def test_where_components_are_normalised_apart_a_group_lives_if_one_of_them_differs() -> None:
+    rule = replace(RULE, weights_before={"a": 1.0, "b": 0.5})
+    tally = RescoreTally(rule)
+    before = [(1.0, 0.0), (1.0, 1.0), (1.0, 0.0), (1.0, 1.0), *[(1.0, 1.0)] * 4]
+    for number, parts in enumerate(before):
+        completion = rescored(0.0, float(number == 0), number=number, row=number // 4)
+        tally.add(replace(completion, before=in_parts(parts)))
+    training = tally.result()["training"]
+    assert (training["groups"], training["dead_before"], training["dead_after"]) == (2, 1, 1)
+    assert training["signs_changed"] == 3, "the sign of the first, third and fourth"
+    assert training["signs_reversed"] == 3
 
 
 def test_the_same_scores_change_nothing() -> None:
@@ -112,7 +159,7 @@ def test_two_groups_of_one_row_in_a_step_are_two_groups() -> None:
 
 
 def test_the_summary_omits_groups_if_the_method_does_not_learn_from_scores() -> None:
-    rule = ScoringRule(num_generations=4, scale_rewards=RewardScale.STD, success_above=0.5, learns=False)
+    rule = replace(RULE, learns=False)
     assert "groups" not in tally_of(*[(0.0, 1.0)] * 4, rule=rule)["summary"]
 
 

@@ -70,6 +70,16 @@ def test_the_multiplier_scales_the_default_learning_rate() -> None:
     assert resolved(hyperparameters={"learning_rate_multiplier": 2.0}).learning_rate == pytest.approx(2e-4)
 
 
+def test_imitation_has_a_learning_rate_of_its_own() -> None:
+    assert resolved(x_rlsd={"method": "sft"}).learning_rate == pytest.approx(3e-4)
+    assert resolved(x_rlsd={"method": "sft", "learning_rate": 1e-5}).learning_rate == pytest.approx(1e-5)
+    multiplied = resolved(x_rlsd={"method": "sft"}, hyperparameters={"learning_rate_multiplier": 2.0})
+    assert multiplied.learning_rate == pytest.approx(6e-4)
+    warm = resolved(x_rlsd={"warm_start": {"rows": 64}}).warm_start
+    assert (warm.rows, warm.epochs, warm.learning_rate, warm.target) == (64, 2, 3e-4, "solution")
+    assert resolved().warm_start.rows == 0
+
+
 @pytest.mark.parametrize(
     ("values", "param"),
     [
@@ -80,6 +90,12 @@ def test_the_multiplier_scales_the_default_learning_rate() -> None:
         ({"x_rlsd": {"learning_rate": float("nan")}}, "method.reinforcement.x_rlsd.learning_rate"),
         ({"x_rlsd": {"scale_rewards": 1}}, "method.reinforcement.x_rlsd.scale_rewards"),
         ({"x_rlsd": {"lora": {"rank": 8}}}, "method.reinforcement.x_rlsd.lora.rank"),
+        ({"x_rlsd": {"warm_start": {"rows": -1}}}, "method.reinforcement.x_rlsd.warm_start.rows"),
+        ({"x_rlsd": {"warm_start": {"rows": True}}}, "method.reinforcement.x_rlsd.warm_start.rows"),
+        ({"x_rlsd": {"warm_start": {"epochs": 0}}}, "method.reinforcement.x_rlsd.warm_start.epochs"),
+        ({"x_rlsd": {"warm_start": {"target": "sibling"}}}, "method.reinforcement.x_rlsd.warm_start.target"),
+        ({"x_rlsd": {"warm_start": {"steps": 4}}}, "method.reinforcement.x_rlsd.warm_start.steps"),
+        ({"x_rlsd": {"warm_start": 64}}, "method.reinforcement.x_rlsd.warm_start"),
         ({"x_rlsd": {"batch_size": 4}, "hyperparameters": {"batch_size": 8}}, "method.reinforcement.x_rlsd.batch_size"),
     ],
 )
@@ -92,7 +108,9 @@ def test_a_bad_value_is_refused_by_its_own_name(values: dict[str, Any], param: s
 
 def test_every_setting_has_a_description() -> None:
     undescribed = [
-        name for name, field in RlsdSettings.model_fields.items() if name != "lora" and not field.description
+        name
+        for name, field in RlsdSettings.model_fields.items()
+        if name not in ("lora", "warm_start") and not field.description
     ]
     assert undescribed == []
 
@@ -117,9 +135,18 @@ def test_an_engine_gets_the_folder_of_a_model_that_has_one_here() -> None:
         ({"method": "rlsd", "teacher_model": "starter"}, "teacher_model"),
         ({"method": "rlsd", "divergence": "jsd"}, "divergence"),
         ({"method": "opsd", "resample_rounds": 2}, "resample_rounds"),
+        ({"method": "opsd", "sampling": "informative"}, "sampling"),
+        ({"method": "opsd", "combine": "normalise"}, "combine"),
+        ({"method": "good_prefix", "combine": "normalise"}, "combine"),
+        ({"combine": "normalise", "scale_rewards": "none"}, "combine"),
         ({"overlong_buffer": 65, "max_completion_tokens": 64}, "overlong_buffer"),
         ({"method": "opsd", "overlong_buffer": 8}, "overlong_buffer"),
-        ({"warmup_steps": 5, "max_steps": 5}, "warmup_steps"),
+        ({"method": "sft", "overlong_buffer": 8}, "overlong_buffer"),
+        ({"method": "sft", "resample_rounds": 1}, "resample_rounds"),
+        ({"method": "sft", "divergence": "jsd"}, "divergence"),
+        ({"method": "sft", "kl_beta": 0.1}, "kl_beta"),
+        ({"method": "sft", "mask_truncated": True}, "mask_truncated"),
+        ({"lr_warmup_steps": 5, "max_steps": 5}, "lr_warmup_steps"),
         ({"sharding": "sharded"}, "sharding"),
         ({"devices": 3, "batch_size": 8}, "batch_size"),
         ({"devices": 2, "generator": "vllm"}, "generator"),
@@ -144,8 +171,10 @@ def test_every_method_works_with_every_preset(method: MethodName, preset: Preset
 
 def test_a_method_and_its_code_have_the_same_name_and_no_method_lacks_code() -> None:
     assert [*METHODS] == [method.name for method in METHODS.values()]
-    assert set(METHODS) == set(MethodName) == set(CODE)
-    assert {f"worker.engine.methods.{name}" for name in METHODS} == {credit.__module__ for credit in CODE.values()}
+    assert set(METHODS) == set(MethodName)
+    crediting = {name for name, method in METHODS.items() if not method.imitates}
+    assert set(CODE) == crediting
+    assert {f"worker.engine.methods.{name}" for name in crediting} == {credit.__module__ for credit in CODE.values()}
 
 
 def test_an_unknown_method_is_refused_with_the_names_of_the_others() -> None:

@@ -83,3 +83,35 @@ def test_any_text_is_refused_or_has_a_finite_value_or_none(text):
         assert math.isfinite(value(text))
     except FormulaError as error:
         assert str(error)  # noqa: PT017 - either outcome is right
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.8*a + 0.2*b", {"a": 0.8, "b": 0.2}),
+        ("a", {"a": 1.0}),
+        ("-(a - 3 * b) / 2 + 7", {"a": -0.5, "b": 1.5}),
+        ("a + a * min(1, 2) ^ 2 - b * (1 + sqrt(4))", {"a": 2.0, "b": -3.0}),
+        ("0 * a + b", {"a": 0.0, "b": 1.0}),
+        ("2 * 3", {}),
+        ("a * b", None),
+        ("min(a, b)", None),
+        ("a ^ 1", None),
+        ("1 / a", None),
+        ("a / 0", None),
+        ("1e308 * 10 * a", None),
+    ],
+)
+def test_the_weights_of_a_weighted_sum(text, expected):
+    found = parse_formula(text, names=SCORES).weights()
+    assert found == (expected if expected is None else pytest.approx(expected))
+
+
+@given(st.tuples(*[st.floats(-5, 5)] * 4))
+def test_a_weighted_sum_has_the_value_of_its_formula(numbers):
+    first, second, a, b = numbers
+    weights = parse_formula(f"{first} * a - (b - 1) * {second} - {second}", names=SCORES).weights()
+    formula = parse_formula(f"{first} * a - (b - 1) * {second} - {second}", names=SCORES)
+    assert sum(weight * {"a": a, "b": b}[name] for name, weight in weights.items()) == pytest.approx(
+        formula.value({"a": a, "b": b}), abs=1e-9
+    )

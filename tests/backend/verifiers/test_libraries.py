@@ -54,6 +54,23 @@ def test_what_needs_the_network_is_refused_by_name_with_the_way_that_works(sourc
     assert "`score_model`" in refusal.value.message
 
 
+@pytest.mark.parametrize(
+    ("use", "name"),
+    [
+        ("import os\ntry:\n    y = os.system(x)\nexcept Exception:\n    y = 0", "os.system"),
+        (
+            "import urllib.request\ntry:\n    urllib.request.urlopen(x)\nexcept OSError:\n    y = 0",
+            "urllib.request.urlopen",
+        ),
+        ("import tempfile\ntry:\n    tempfile.mkstemp()\nexcept OSError:\n    y = 0", "tempfile.mkstemp"),
+        ("from tempfile import NamedTemporaryFile", "tempfile.NamedTemporaryFile"),
+    ],
+)
+def test_a_refusal_that_the_verifier_would_catch_and_score_is_told_when_it_is_saved(use, name):
+    with pytest.raises(AppError, match=f"'{name}' cannot be used in the sandbox"):
+        libraries.require_importable(ast.parse(use))
+
+
 def test_an_import_that_may_fail_is_left_to_the_verifier():
     source = "try:\n    import torch\nexcept ImportError:\n    torch = None\ndef grade(item, output_text): return 1\n"
     parse_spec({"type": "python", "source": source})

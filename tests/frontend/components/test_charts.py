@@ -1,7 +1,7 @@
 from frontend.api.types import StepMetrics
-from frontend.app_pages.job.curves import CURVES, available
+from frontend.app_pages.job.curves import CURVES, available, component_names
 from frontend.components import charts
-from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share
+from tests.worker.engine.tiny import WEIGHTS, Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share, weighed
 from worker.engine import loop
 from worker.engine.experiment import Experiment
 
@@ -31,6 +31,25 @@ def test_a_curve_with_points_only_at_some_steps_is_offered_too() -> None:
     ]
     assert available(metrics) == ["Entropy", "Distance to the base model"]
     assert available([]) == []
+
+
+def test_each_component_of_the_reward_has_a_curve() -> None:
+    settings, observer = tiny_settings(method="grpo", combine="normalise", max_steps=1), Recorder()
+    loop.run(
+        Experiment(
+            settings=settings,
+            policy=tiny_policy(settings),
+            tasks=tiny_tasks(6),
+            held_out=[],
+            reward=weighed,
+            component_weights=WEIGHTS,
+        ),
+        observer=observer,
+        resume=None,
+    )
+    metrics: list[StepMetrics] = [{"step": 1, "created_at": 1, "values": dict(observer.steps[0].metrics)}]
+    assert component_names(metrics) == ["component_early", "component_even"]
+    assert component_names(steps(0.5)) == []
 
 
 def test_every_curve_is_of_metrics_that_a_run_reports() -> None:

@@ -49,7 +49,21 @@ def test_numbers_that_can_be_read_in_two_ways_are_named(tmp_path: Path) -> None:
     rows.write_text("".join(f'{{"question": "{n}?", "answer": "{n}2,000"}}\n' for n in range(1, 5)))
     grader.write_text('{"type": "number"}')
     process = rlsd("check", "--data", rows, "--verifier", grader)
-    assert "References such as '12,000' can be read with a decimal point or a decimal comma" in process.stderr
+    assert "References such as '12,000' can be read with a decimal point or a decimal comma" in process.stdout
+
+
+def test_columns_can_be_mapped_and_how_the_file_was_read_is_told(tmp_path: Path) -> None:
+    rows, grader = tmp_path / "rows.jsonl", tmp_path / "grader.json"
+    rows.write_text("".join(f'{{"asked": "{chr(54 + n)}?", "names": ["{n}", "no. {n}"]}}\n' for n in range(11, 15)))
+    grader.write_text('{"type": "number"}')
+    process = rlsd("check", "--data", rows, "--verifier", grader)
+    assert "name the columns of question and answer in `mapping`" in process.stderr
+    mapping = '{"question": "asked", "answer": "names.*"}'
+    process = rlsd("check", "--data", rows, "--verifier", grader, "--mapping", mapping, "--json")
+    assert json.loads(process.stdout)["verdict"] == "pass", process.stdout
+    assert "rows.jsonl: Any one of the answers in 'names.*' is right" in process.stderr
+    process = rlsd("check", "--data", rows, "--verifier", grader, "--mapping", "{")
+    assert process.stderr.startswith("rlsd: mapping: ")
 
 
 def test_the_range_of_scores_can_be_given(tmp_path: Path) -> None:

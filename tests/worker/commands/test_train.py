@@ -53,7 +53,7 @@ def test_a_teacher_gets_what_the_grader_looks_up_if_rows_have_no_answer(tmp_path
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
     texts = {"input": "{{sample.output_text}}", "reference": "{{item.low}} {{item.high}}"}
     grader.write_text(json.dumps({"type": "string_check", "operation": "eq", **texts}))
-    prepared = prepare_job(job, data=rows, verifier=grader, validation=None, model=None)
+    prepared = prepare_job(job, data=rows, verifier=grader, validation=None, mapping=None, model=None)
     assert (prepared.spec.method, prepared.spec.hint) == ("rlsd", "grader")
     assert {task.looked_up for task in prepared.tasks} <= {f"low: {n}\nhigh: {n + 1}" for n in range(6)}
     assert [notice.code for notice in prepared.notices] == ["hint_from_grader"]
@@ -65,14 +65,14 @@ def test_a_verifier_in_python_fills_the_jobs_grader_which_keeps_its_range(tmp_pa
     body = json.loads(job.read_text())
     body["method"]["reinforcement"]["grader"] = {"type": "python", "range": [0, 5]}
     job.write_text(json.dumps(body))
-    grader = prepare_job(job, data=rows, verifier=source, validation=None, model=None).grader
+    grader = prepare_job(job, data=rows, verifier=source, validation=None, mapping=None, model=None).grader
     assert (grader.type, grader.bounds) == ("python", (0.0, 5.0))
 
 
 def test_validation_rows_that_are_trained_on_are_left_out_with_a_warning(tmp_path: Path) -> None:
     job, rows, validation = job_file(tmp_path), tmp_path / "rows.jsonl", tmp_path / "validation.jsonl"
     validation.write_bytes(dataset(10))
-    prepared = prepare_job(job, data=rows, verifier=None, validation=validation, model=None)
+    prepared = prepare_job(job, data=rows, verifier=None, validation=validation, mapping=None, model=None)
     assert sorted(task.row for task in prepared.held_out) == [8, 9]
     assert ("rows_shared", "warn") in {(notice.code, notice.level) for notice in prepared.notices}
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from tests.worker.engine.tiny import (
     Recorder,
     Verdict,
+    component_weights,
     load_teacher,
     tiny_policy,
     tiny_settings,
     tiny_tasks,
     vowel_share,
+    weighed,
 )
 from worker.engine.experiment import Experiment
 from worker.engine.loop import run
@@ -31,6 +33,7 @@ def run_to_end(changes: dict[str, object], *, resume: bytes | None) -> Recorder:
     """Run with these settings, from the start or from a checkpoint, to the end; return what was observed."""
     settings, recorder = tiny_settings(**changes), Recorder()
     reward = binary_vowel_share if settings.resample_rounds else vowel_share
+    reward = weighed if component_weights(settings) else reward
     policy = tiny_policy(settings)
     run(
         Experiment(
@@ -40,6 +43,7 @@ def run_to_end(changes: dict[str, object], *, resume: bytes | None) -> Recorder:
             tasks=tiny_tasks(7),
             held_out=tiny_tasks(2, first_row=50),
             reward=reward,
+            component_weights=component_weights(settings),
         ),
         observer=recorder,
         resume=resume,

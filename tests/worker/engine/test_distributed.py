@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[3]
 CASES = {
     "grpo": {"method": "grpo", "resample_rounds": 2},
     "rlsd": {"method": "rlsd", "diagnostic_interval": 2},
+    "components": {"method": "grpo", "combine": "normalise", "resample_rounds": 1},
+    "informative": {"method": "grpo", "sampling": "informative", "success_above": 0.3},
     "rlcsd": {"method": "rlcsd", "hint": "sibling", "success_above": 0.3},
     "sc_grpo": {"method": "sc_grpo", "hint": "sibling", "success_above": 0.3},
     "good_prefix": {"method": "good_prefix", "success_above": 0.3},
@@ -36,6 +38,13 @@ IMAGE_CASES = {
     "images_sharded": {"method": "rlsd", "micro_batch_tokens": 400, "sharding": "sharded"},
 }
 """Such runs on questions with images."""
+IMITATION = {
+    "method": "sft",
+    "max_steps": 2,
+    "sharding": "sharded",
+    "warm_start": {"rows": 5, "epochs": 1, "target": "answer"},
+}
+"""A warm start whose second step has one row for two processes, and then imitation alone."""
 MAY_DIFFER = ("_s", "_bytes", "update_tokens", "teacher_tokens")
 """Suffixes of metrics that may differ: time, memory, and tokens of contexts and padding."""
 
@@ -66,6 +75,7 @@ def runs(tmp_path_factory):
     half.write_bytes(single["rlsd"]["checkpoints"][2])
     scenarios = {name: {"settings": settings} for name, settings in CASES.items()}
     scenarios |= {name: {"settings": settings, "images": True} for name, settings in IMAGE_CASES.items()}
+    scenarios["imitation"] = {"settings": IMITATION}
     scenarios["paused"] = {"settings": CASES["rlsd"], "stop_after": 2}
     scenarios["resumed"] = {"settings": CASES["rlsd"], "resume": str(half)}
     scenarios["broken"] = {"settings": CASES["grpo"], "fault": 1}  # last, because it ends both processes
@@ -76,6 +86,7 @@ def runs(tmp_path_factory):
         if name != "rlsd"
     }
     single["images"] = run_scenario(ProcessGroup.single(), settings=IMAGE_CASES["images"], images=True)
+    single["imitation"] = run_scenario(ProcessGroup.single(), settings=IMITATION)
     assert [process.wait(280) for process in started] == [1, 1]
     assert [(folder / f"resumed.{rank}").exists() for rank in (0, 1)] == [True, True], (folder / "errors.1").read_text()
     return single, folder
@@ -130,6 +141,14 @@ def test_two_processes_process_images_like_one(name, single, double):
     for rank in (0, 1):
         assert_same_adapter(load_result(double, name, rank=rank)["adapter"], one["adapter"])
     assert_same_metrics(one["metrics"], load_result(double, name)["metrics"])
+
+
+def test_two_processes_imitate_like_one(single, double):
+    one, two = single["imitation"], load_result(double, "imitation")
+    assert two["steps"] == [1, 2, 3, 4]
+    assert_same_metrics(one["metrics"], two["metrics"])
+    assert_same_adapter(one["adapter"], two["adapter"])
+    assert two["evaluations"] == one["evaluations"]
 
 
 @pytest.mark.parametrize("name", CASES)

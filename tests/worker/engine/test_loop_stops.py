@@ -21,8 +21,9 @@ from tests.worker.engine.tiny import (
 from tests.worker.engine.whole_runs import HELD_OUT, TASKS, adapter, train
 from worker.engine.experiment import Experiment
 from worker.engine.loop import run
+from worker.engine.rollouts.chat_template import asked
 from worker.engine.training.budget import TOKEN_METRICS, step_usage
-from worker.engine.training.checkpoint import fingerprint
+from worker.engine.training.checkpoint import fingerprint, require_same_run
 from worker.engine.types import Ending
 
 
@@ -249,16 +250,49 @@ def test_a_checkpoint_without_a_fingerprint_is_accepted(half):
     assert [report.step for report in recorder.steps] == [3, 4]
 
 
-def test_a_checkpoint_that_lacks_a_newer_setting_is_accepted_and_still_compared(half):
+@pytest.mark.parametrize(
+    ("name", "default", "changed"),
+    [
+        ("kl_beta", "0.0", 0.5),
+        ("lr_schedule", "'constant'", "cosine"),
+        ("mask_truncated", "False", True),
+        ("instruction", "''", "Think first."),
+        ("dual_clip", "3.0", 2.0),
+        ("lora_dropout", "0.0", 0.1),
+    ],
+)
+def test_a_checkpoint_of_before_a_setting_goes_on_with_its_default_alone(half, name, default, changed):
     def earlier(state):
-        del state["fingerprint"]["settings"]["dual_clip"]
+        del state["fingerprint"]["settings"][name]
         del state["fingerprint"]["training rows"]["privileged"]
         return state
 
     data = with_state_changed(half, earlier)
-    assert train(tiny_settings(dual_clip=2.0), resume=data)[0] is Ending.DONE
+    assert train(tiny_settings(), resume=data)[0] is Ending.DONE
+    with pytest.raises(ValueError, match=rf"another run: {name} was {default} and is now"):
+        train(tiny_settings(**{name: changed}), resume=data)
     with pytest.raises(ValueError, match="seed was 7 and is now 8"):
         train(tiny_settings(seed=8), resume=data)
+
+
+def test_a_checkpoint_of_when_rows_were_recorded_with_folded_messages_goes_on():
+    def recorded(tasks):
+        known = fingerprint(tiny_settings(), tasks=tasks, held_out=HELD_OUT)
+        for part in ("training rows", "held-out rows"):
+            del known[part]["prompt_messages"]
+        return known
+
+    folded = [asked_task(task, fold=True) for task in TASKS]
+    earlier = recorded([replace(task, messages=task.prompt, prompt_messages=None) for task in folded])
+    require_same_run(earlier, fingerprint(tiny_settings(), tasks=folded, held_out=HELD_OUT))
+    unfolded = [asked_task(task, fold=False) for task in TASKS]
+    with pytest.raises(ValueError, match=r"training rows have changed .*prompt_messages"):
+        require_same_run(earlier, fingerprint(tiny_settings(), tasks=unfolded, held_out=HELD_OUT))
+    require_same_run(recorded(TASKS), fingerprint(tiny_settings(), tasks=unfolded, held_out=HELD_OUT))
+
+
+def asked_task(task, *, fold):
+    return replace(task, prompt_messages=tuple(asked(task.messages, instruction="", fold=fold)))
 
 
 def test_a_run_of_before_special_tokens_were_kept_goes_on_without_them(half):

@@ -12,6 +12,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from backend.core.control import ControlSignal
 from backend.core.methods import TeacherKind, method_named
+from backend.core.settings.choices import Combine
 from worker.engine.distributed import ProcessGroup
 from worker.engine.model.policy import Policy
 from worker.engine.model.policy_loading import build_policy, load_external_teacher
@@ -168,6 +169,7 @@ def rollout_context(policy: Policy, *, sampler: Sampler | None = None, **setting
         policy=policy,
         sampler=sampler or TransformersSampler(policy),
         reward=vowel_share,
+        component_weights={},
         world=ProcessGroup.single(),
     )
 
@@ -233,11 +235,30 @@ class Verdict:
     score: float | None
     status: str = "ok"
     reason: str | None = None
+    components: dict[str, float] = field(default_factory=dict)
 
 
 def vowel_share(completions: Sequence[Completion]) -> list[Verdict]:
     """Score by the share of characters below "n", which differs for almost any two texts."""
     return [Verdict(sum(c < "n" for c in done.text) / (len(done.text) + 1)) for done in completions]
+
+
+WEIGHTS = {"early": 0.2, "even": -0.8}
+"""Of the components of `weighed`."""
+
+
+def weighed(completions: Sequence[Completion]) -> list[Verdict]:
+    """Score by two components that differ in scale: a share, and whether the length is even."""
+    parts = [
+        {"early": verdict.score or 0.0, "even": 10.0 * (len(done.text) % 2 == 0)}
+        for verdict, done in zip(vowel_share(completions), completions, strict=True)
+    ]
+    return [Verdict(sum(WEIGHTS[name] * each[name] for name in WEIGHTS), components=each) for each in parts]
+
+
+def component_weights(settings: Settings) -> dict[str, float]:
+    """Return the weights of a run with these settings whose reward is `weighed`."""
+    return WEIGHTS if settings.combine is Combine.NORMALISE else {}
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,11 +11,13 @@ import torch.distributed as dist
 from tests.worker.engine.tiny import (
     Recorder,
     Verdict,
+    component_weights,
     tiny_model,
     tiny_settings,
     tiny_tasks,
     tiny_tokenizer,
     vowel_share,
+    weighed,
 )
 from tests.worker.engine.tiny_vision import image_tasks, tiny_processor, tiny_vision_model
 from worker.engine.distributed import ProcessGroup
@@ -46,9 +49,12 @@ class RecordingReward:
 
     def __call__(self, completions):
         self.rows.append([done.task.row for done in completions])
-        verdicts = vowel_share(completions)
+        verdicts = [
+            replace(verdict, components=parts.components)
+            for verdict, parts in zip(vowel_share(completions), weighed(completions), strict=True)
+        ]
         return [
-            Verdict(1.0) if done.task.row % 3 == 0 else verdict
+            Verdict(1.0, components=dict.fromkeys(verdict.components, 1.0)) if done.task.row % 3 == 0 else verdict
             for done, verdict in zip(completions, verdicts, strict=True)
         ]
 
@@ -81,7 +87,13 @@ def run_scenario(world, *, settings, resume=None, stop_after=None, fault=None, i
     reward = FailingReward() if fault == world.rank else RecordingReward()
     ending = run(
         Experiment(
-            settings=chosen, policy=policy, tasks=tasks(9), held_out=tasks(5, first_row=50), reward=reward, world=world
+            settings=chosen,
+            policy=policy,
+            tasks=tasks(9),
+            held_out=tasks(5, first_row=50),
+            reward=reward,
+            component_weights=component_weights(chosen),
+            world=world,
         ),
         observer=recorder,
         resume=resume,

@@ -140,7 +140,7 @@ def test_modules_to_warm_are_those_of_the_libraries_used():
 ATTACKS = {
     "numpy reads a file": "import numpy as np\n" + body("return np.fromfile('/etc/passwd', dtype='u1').sum()"),
     "numpy maps a file": "import numpy as np\n" + body("return np.memmap('/etc/passwd', mode='r').sum()"),
-    "numpy saves a file": "import numpy as np\n" + body("np.save('/tmp/rlsd-hostile', [1])\nreturn 1"),
+    "numpy saves a file": "import numpy as np\n" + body("np.ones(1).tofile('/tmp/rlsd-hostile')\nreturn 1"),
     "numpy fills the memory": "import numpy as np\n" + body("return np.ones(2**34).sum()"),
     "sympy evaluates text": "import sympy\n" + body("return sympy.sympify('__import__(\"os\").fork()')"),
     "sympy never ends": "import sympy\n" + body("return sympy.factorint(2**2203 - 2**607 + 1) is None"),
@@ -149,7 +149,7 @@ ATTACKS = {
     "nltk downloads": "import nltk\n" + body("return nltk.download('wordnet', raise_on_error=True)"),
     "dateutil reads a zone": "from dateutil import tz\n" + body("return tz.tzfile('/etc/passwd') is not None"),
     "the installer": "import sys\n" + body("sys.modules.pop('pip', None)\n__import__('pip')\nreturn 1"),
-    "writing to the libraries": body("import numpy\nopen(numpy.__file__, 'a').write('x')\nreturn 1"),
+    "writing to the libraries": body("import numpy, os\nreturn os.open(numpy.__file__, os.O_RDWR) > 0"),
 }
 
 

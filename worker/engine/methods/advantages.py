@@ -19,6 +19,31 @@ def group_advantages(rewards_B: Tensor, *, num_generations: int, scale: RewardSc
     A group with equal rewards, compared by `max - min`, gives exactly 0. A completion without a reward is left out of
     mean and std and gets 0.
     """
+    return _scaled(rewards_B, num_generations=num_generations, scale=scale).float()
+
+
+def combined_advantages(components_KB: Tensor, *, weights_K: Tensor, num_generations: int) -> Tensor:
+    """Normalise `K` components apart and add them (GDPO, arXiv 2601.05242), `[B]` float32; NaN is no reward.
+
+    The paper's: each component's `A_k = (R_k - mean R_k) / std R_k` within its group (eq. 4), their sum by weight
+    `S = sum_k w_k A_k` (eq. 7), and its scale over the batch, `A = S / (std S + 1e-6)` (eq. 6, the mean of `S` being
+    0). This project's: `std S` is pooled within the groups that have a signal, `sqrt(sum S^2 / sum_P (n - 1))` for `n`
+    rewards in a group. So one component alone gives the advantage of `group_advantages`, and groups without signal do
+    not make the others louder. Weights are divided by the sum of their magnitudes, which cancels.
+    """
+    normalised_KB = torch.stack(
+        [_scaled(rewards_B, num_generations=num_generations, scale=RewardScale.STD) for rewards_B in components_KB]
+    )
+    sums_B = ((weights_K / weights_K.abs().sum())[:, None] * normalised_KB).sum(0)
+    groups_KPG = components_KB.view(len(components_KB), -1, num_generations)
+    live_P = ~torch.stack([dead_groups(groups_PG) for groups_PG in groups_KPG]).all(0)
+    freedom_P = (~groups_KPG.isnan().any(0)).sum(1) - 1
+    pooled = (sums_B.square().sum() / freedom_P[live_P].sum().clamp(min=1)).sqrt()
+    return (sums_B / (pooled + SCALE_FLOOR)).float()
+
+
+def _scaled(rewards_B: Tensor, *, num_generations: int, scale: RewardScale) -> Tensor:
+    """Compute the advantages in float64."""
     rewards_PG = rewards_B.double().view(-1, num_generations)
     scored_PG = ~rewards_PG.isnan()
     filled_PG = rewards_PG.where(scored_PG, 0.0)
@@ -36,7 +61,7 @@ def group_advantages(rewards_B: Tensor, *, num_generations: int, scale: RewardSc
             advantages_PG = centred_PG / (filled_PG.abs().sum(1, keepdim=True) / count_P1 + SCALE_FLOOR / unit_P1)
         case RewardScale.NONE:
             advantages_PG = centred_PG * unit_P1
-    return advantages_PG.where(scored_PG & ~dead_groups(rewards_PG)[:, None], 0.0).float().view(-1)
+    return advantages_PG.where(scored_PG & ~dead_groups(rewards_PG)[:, None], 0.0).view(-1)
 
 
 def dead_groups(rewards_PG: Tensor) -> Tensor:

@@ -29,6 +29,19 @@ UNHELPFUL_HINT_ADVICE: Mapping[Hint, str] = {
 """What to do if a hint of this kind does not help."""
 
 
+def imitation_finding(found: Finding, *, alone: bool) -> Finding:
+    """Return the finding on the signal for a model that will have imitated texts of the rows first, or does so `alone`.
+
+    The probed model has not, so a missing signal is no reason not to start.
+    """
+    if found.level is Level.PASS or found.code == "nothing_scored":
+        return found
+    if alone:
+        return Finding("imitation", Level.PASS, "Imitation learns from texts of the rows, so it needs no mixed groups.")
+    message = f"{found.message} This is the model before its warm start, which may change it."
+    return Finding(found.code, Level.WARN, message)
+
+
 def signal_finding(
     *, mixed: float, solved: int, scored: int, rows: int, group: int, other_signal: bool, needs_success: bool
 ) -> Finding:

@@ -4,13 +4,14 @@ Pure arithmetic on scores. A score of None (abstain, error, timeout) is left out
 rows, because completions of one row are not independent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 
+from backend.core.methods import method_named
 from backend.core.statistics import Bounds, Interval, mean_interval
 from worker.engine.evaluation.evaluate import compare
 from worker.engine.preflight.probe import ProbeCompletions
@@ -65,19 +66,19 @@ def histogram(rates: Sequence[float | None]) -> list[Bin]:
     ]
 
 
-def mixed_probability(scores: Scores, *, group: int) -> float:
-    """Estimate the probability that a group of `group` completions of this row has two different scores.
+def mixed_probability(values: Sequence[Hashable | None], *, group: int) -> float:
+    """Estimate the probability that a group of `group` completions of this row has two different values.
 
     With at least as many samples as a group has, it is the share of mixed groups among all that can be drawn from them
     without replacement, which is unbiased. With fewer, no unbiased estimate exists; groups are then drawn with
     replacement, which underestimates on average.
     """
-    missing = sum(score is None for score in scores)
-    known = [score for score in scores if score is not None]
+    missing = sum(value is None for value in values)
+    known = [value for value in values if value is not None]
     equal_counts = [known.count(value) + missing for value in set(known)]
     if not equal_counts:
         return 0.0
-    samples = len(scores)
+    samples = len(values)
 
     def all_among(count: int) -> float:
         """Compute the probability that a whole group comes from `count` of the samples."""
@@ -159,18 +160,22 @@ def forecast_time(
     tokens = mean_over_rows(lengths.tolist(), within=None)
     assert tokens is not None
     per_token_s = plain.sampling_s / plain.timed_tokens
-    measured = trial_steps is not None and trial_steps.fault is None
-    if trial_steps is not None and measured:  # measured at the exact shape of a step
-        completion_tokens = trial_steps.mean("completion_tokens_mean")
-        sequences = trial_steps.mean("rollout_tokens") / completion_tokens
-        rollout_s = _scaled(tokens, trial_steps.seconds["rollout"] / completion_tokens)
-        other_s = sum(seconds for phase, seconds in trial_steps.seconds.items() if phase != "rollout")
-        peaks = [step["peak_memory_bytes"] for step in trial_steps.steps]
-        memory = Interval(mean=trial_steps.mean("peak_memory_bytes"), low=min(peaks), high=max(peaks))
+    taken = trial_steps if trial_steps is not None and trial_steps.fault is None else None
+    other_s, memory = 0.0, None
+    if taken is not None:  # measured at the exact shape of a step
+        other_s = sum(seconds for phase, seconds in taken.seconds.items() if phase != "rollout")
+        peaks = [step["peak_memory_bytes"] for step in taken.steps]
+        memory = Interval(mean=taken.mean("peak_memory_bytes"), low=min(peaks), high=max(peaks))
+    if method_named(settings.method).imitates:  # nothing is sampled
+        sequences, rollout_s = 0.0, _scaled(tokens, 0.0)
+    elif taken is not None:
+        completion_tokens = taken.mean("completion_tokens_mean")
+        sequences = taken.mean("rollout_tokens") / completion_tokens
+        rollout_s = _scaled(tokens, taken.seconds["rollout"] / completion_tokens)
     else:
         attempts = sum((1 - mixed) ** turn for turn in range(settings.resample_rounds + 1))
         sequences = settings.batch_size * settings.num_generations * attempts
-        rollout_s, other_s, memory = _scaled(tokens, per_token_s * sequences), 0.0, None
+        rollout_s = _scaled(tokens, per_token_s * sequences)
     step_s = Interval(
         mean=rollout_s["mean"] + other_s, low=rollout_s["low"] + other_s, high=rollout_s["high"] + other_s
     )
@@ -182,12 +187,12 @@ def forecast_time(
         "total_s": _scaled(step_s, settings.max_steps),
         "total_tokens": _scaled(tokens, sequences * settings.max_steps),
         "steps": settings.max_steps,
-        "step_measured": measured,
-        "phases_s": trial_steps.seconds if trial_steps is not None and measured else {},
+        "step_measured": taken is not None,
+        "phases_s": {} if taken is None else taken.seconds,
         "peak_memory_bytes": memory,
-        "device_name": trial_steps.device_name if trial_steps is not None else None,
-        "rehearsed": list(trial_steps.steps) if trial_steps is not None else [],
-        "leaves_out": EXCLUDED if measured else EXCLUDED_WITHOUT_STEPS,
+        "device_name": None if trial_steps is None else trial_steps.device_name,
+        "rehearsed": [] if trial_steps is None or sequences == 0 else list(trial_steps.steps),
+        "leaves_out": EXCLUDED if taken is not None else EXCLUDED_WITHOUT_STEPS,
     }
 
 

@@ -4,7 +4,7 @@ Rows and completions depend on the seed alone. With the method's hint in the pro
 again, so differences come from the hint. Completions are always sampled with `generator` "transformers".
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -52,6 +52,14 @@ class ProbeCompletions:
         records = self.scored.records[prompt * self.samples : (prompt + 1) * self.samples]
         return [score_of(record) for record in records]
 
+    def values_of(self, prompt: int, *, weights: Mapping[str, float]) -> list[tuple[float, ...] | None]:
+        """Return what the groups of a run are compared by, for one prompt's completions."""
+        samples = slice(prompt * self.samples, (prompt + 1) * self.samples)
+        values_KS = self.scored.values_KB(weights)[:, samples]
+        missing_S = values_KS.isnan().any(0).tolist()
+        values = [tuple(values_K) for values_K in values_KS.T.tolist()]
+        return [None if missing else value for value, missing in zip(values, missing_S, strict=True)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptLengths:
@@ -91,6 +99,8 @@ class Probe:
     lengths: PromptLengths
     prefill: str
     """What the chat template writes of each completion's turn before the model does."""
+    component_weights: Mapping[str, float]
+    """Of the run: by which components its groups are compared, if not by their scores."""
 
 
 def probe(experiment: Experiment, *, rows: int, samples: int, progress: Progress) -> Probe:
@@ -123,6 +133,7 @@ def probe(experiment: Experiment, *, rows: int, samples: int, progress: Progress
             policy=policy,
             sampler=TransformersSampler(policy),
             reward=experiment.reward,
+            component_weights=experiment.component_weights,
             world=experiment.world,
         ),
         samples=samples,
@@ -131,7 +142,14 @@ def probe(experiment: Experiment, *, rows: int, samples: int, progress: Progress
     prefill = prefill_of(policy.tokenizer)
     if not prompts:
         return Probe(
-            prompts=(), plain=None, hint=hint, hinted_prompts=(), hinted=None, lengths=lengths, prefill=prefill
+            prompts=(),
+            plain=None,
+            hint=hint,
+            hinted_prompts=(),
+            hinted=None,
+            lengths=lengths,
+            prefill=prefill,
+            component_weights=experiment.component_weights,
         )
     with base_weights(policy):
         plain = sampler.sample(prompts)
@@ -149,6 +167,7 @@ def probe(experiment: Experiment, *, rows: int, samples: int, progress: Progress
         hinted=hinted,
         lengths=lengths,
         prefill=prefill,
+        component_weights=experiment.component_weights,
     )
 
 

@@ -82,16 +82,18 @@ def build_report(
 
 def _findings(report: Json, *, settings: Settings, effect: HintEffect | None, hint: Hint | None) -> list[Finding]:
     method, completions = method_named(settings.method), report["completions"]
+    signal = findings.signal_finding(
+        mixed=report["mixed"]["share"]["mean"],
+        solved=completions["solved"],
+        scored=completions["scored"],
+        rows=report["rows"],
+        group=settings.num_generations,
+        other_signal=method.distils,
+        needs_success=hint is Hint.SIBLING,
+    )
+    imitates = method.imitates or settings.warm_start.rows > 0
     found = [
-        findings.signal_finding(
-            mixed=report["mixed"]["share"]["mean"],
-            solved=completions["solved"],
-            scored=completions["scored"],
-            rows=report["rows"],
-            group=settings.num_generations,
-            other_signal=method.distils,
-            needs_success=hint is Hint.SIBLING,
-        ),
+        findings.imitation_finding(signal, alone=method.imitates) if imitates else signal,
         *findings.verifier_findings(
             faults=completions["errored"] + completions["timed_out"],
             abstained=completions["abstained"],
@@ -136,7 +138,10 @@ def _solving(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> Js
 
 def _mixed(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> Json:
     group = settings.num_generations
-    shares = [mixed_probability(plain.scores_of(index), group=group) for index in range(len(found.prompts))]
+    shares = [
+        mixed_probability(plain.values_of(index, weights=found.component_weights), group=group)
+        for index in range(len(found.prompts))
+    ]
     unbiased = is_unbiased(samples=plain.samples, group=group)
     return {
         "share": mean_over_rows(shares, within=SCORES),
@@ -218,7 +223,9 @@ def _per_row(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> li
             "hinted_solve_rate": hinted.get(prompt.task.row),
             "reward": _mean(plain.scores_of(index)),
             "scored": sum(score is not None for score in plain.scores_of(index)),
-            "mixed": mixed_probability(plain.scores_of(index), group=settings.num_generations),
+            "mixed": mixed_probability(
+                plain.values_of(index, weights=found.component_weights), group=settings.num_generations
+            ),
             "completion": plain.texts[index * plain.samples][:SHOWN_CHARACTERS],
             "completion_score": plain.scores_of(index)[0],
         }

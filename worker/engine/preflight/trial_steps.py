@@ -27,7 +27,7 @@ class TrialSteps:
     fault: str | None
     """What stopped a step, such as lack of memory, and what to change."""
     steps: tuple[dict[str, float], ...] = ()
-    """`COSTS` of each timed step."""
+    """`COSTS` of each timed step; 0 where it has no such part."""
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -45,15 +45,17 @@ def run_trial_steps(experiment: Experiment) -> TrialSteps:
     On a GPU one more step is taken first, which also compiles. Verifier errors do not stop the steps.
     """
     device = experiment.policy.device
+    settings = experiment.settings
     plain = {"generator": "transformers", "diagnostic_interval": 0, "max_error_share": 1.0}
-    settings = experiment.settings.model_copy(update=plain)
+    without_warm_start = settings.warm_start.model_copy(update={"rows": 0})
+    settings = settings.model_copy(update=plain | {"warm_start": without_warm_start})
     try:
         context = make_train_context(replace(experiment, settings=settings), observer=SilentObserver())
         warming = 1 if device.type == "cuda" else 0
         taken = [take_step(context, step).metrics for step in range(1, warming + TIMED_STEPS + 1)]
     except Fault as fault:
         return TrialSteps(device_name=device_name(device), fault=fault.message)
-    steps = tuple({cost: metrics[cost] for cost in COSTS} for metrics in taken[warming:])
+    steps = tuple({cost: metrics.get(cost, 0.0) for cost in COSTS} for metrics in taken[warming:])
     return TrialSteps(device_name=device_name(device), fault=None, steps=steps)
 
 

@@ -1,21 +1,24 @@
 """Collecting a step's rollouts: sample, score, and resample dead groups where the settings ask for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
+from backend.core.settings.choices import RowSampling
 from worker.engine.measure import Stopwatch
-from worker.engine.methods.advantages import dead_groups, group_advantages
+from worker.engine.methods.advantages import combined_advantages, group_advantages
+from worker.engine.rollouts.drawing import SolveHistory, drawn_rows, replacement_rows
 from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.reward import Scored, check_fault_share, concat_scored, overlong_penalties
 from worker.engine.rollouts.rollouts import Rollouts, concat_rollouts
 from worker.engine.rollouts.sampling import RolloutContext, sample_and_score
-from worker.engine.seeds import batch_indices, numpy_generator, torch_generator
+from worker.engine.seeds import torch_generator
 from worker.engine.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutBatch:
     """The scored completions of a step and their group advantages."""
 
@@ -27,6 +30,8 @@ class RolloutBatch:
     """What each completion loses of its score because of its length; None without such penalties."""
     resampled_groups: int
     """Groups without signal that were replaced by fresh ones."""
+    dead_P: Tensor
+    """Groups without signal that are left."""
     all_scored: Scored
     """Scores of every completion sampled, the discarded groups included."""
     num_tokens: int
@@ -34,15 +39,16 @@ class RolloutBatch:
 
 
 def collect_rollouts(
-    context: RolloutContext, prompts: Sequence[Prompt], *, step: int, watch: Stopwatch
+    context: RolloutContext, prompts: Sequence[Prompt], *, step: int, history: SolveHistory, watch: Stopwatch
 ) -> RolloutBatch:
     """Sample and score the batch of a step. Each process samples its share of the prompts; all get the whole batch.
 
     Groups without signal are replaced up to `resample_rounds` times by groups of other prompts (DAPO, arXiv
     2503.14476); the choice depends on the seed, the step and the round alone. VerifierFaults if too many completions
-    could not be scored, those of discarded groups included.
+    could not be scored, those of discarded groups included. The history of the rows gets all groups, in each process
+    alike.
     """
-    settings = context.settings
+    settings, weights = context.settings, context.component_weights
     seed, num_generations = settings.seed, settings.num_generations
     totals = _SamplingTotals(settings.max_error_share)
 
@@ -57,13 +63,21 @@ def collect_rollouts(
         totals.add(rollouts, scored)
         return rollouts, scored
 
-    indices = batch_indices(step, seed=seed, batch_size=settings.batch_size, num_rows=len(prompts))
+    indices = drawn_rows(step, settings=settings, num_rows=len(prompts), history=history)
     rollouts, scored = attempt(indices, purpose="rollout")
-    tried, resampled = set(indices), 0
+    tried, resampled = list(indices), 0
     for round_index in range(settings.resample_rounds):
-        dead = dead_groups(scored.rewards_B.view(-1, num_generations)).nonzero().squeeze(1).tolist()
-        rng = numpy_generator(seed, step=step, purpose=f"resampling {round_index}")
-        fresh = [index for index in rng.permutation(len(prompts)).tolist() if index not in tried][: len(dead)]
+        dead_P = scored.dead_groups(weights, num_generations=num_generations)
+        dead = dead_P.nonzero().squeeze(1).tolist()
+        fresh = replacement_rows(
+            step,
+            settings=settings,
+            num_rows=len(prompts),
+            history=history,
+            round_index=round_index,
+            tried=set(tried),
+            count=len(dead),
+        )
         if not fresh:
             break
         new_rollouts, new_scored = attempt(fresh, purpose=f"rollout again {round_index}")
@@ -78,15 +92,35 @@ def collect_rollouts(
         rollouts = both.groups(chosen)
         scored = concat_scored([scored, new_scored]).groups(chosen, num_generations=num_generations)
         totals.check(scored)
-        tried |= set(fresh)
+        tried += fresh
         resampled += len(fresh)
-    advantages_B, penalties_B = _advantages(rollouts, scored, settings=settings)
-    return RolloutBatch(rollouts, scored, advantages_B, penalties_B, resampled, totals.scored, totals.num_tokens)
+    if settings.sampling is RowSampling.INFORMATIVE:
+        right_B = totals.scored.rewards_B > settings.success_above  # NaN is not right
+        history.add(tried, right_B.view(-1, num_generations).numpy())
+    advantages_B, penalties_B = _advantages(rollouts, scored, weights=weights, settings=settings)
+    dead_P = scored.dead_groups(weights, num_generations=num_generations)
+    return RolloutBatch(
+        rollouts=rollouts,
+        scored=scored,
+        advantages_B=advantages_B,
+        penalties_B=penalties_B,
+        resampled_groups=resampled,
+        dead_P=dead_P,
+        all_scored=totals.scored,
+        num_tokens=totals.num_tokens,
+    )
 
 
-def _advantages(rollouts: Rollouts, scored: Scored, *, settings: Settings) -> tuple[Tensor, Tensor | None]:
-    """Compute the advantages, 0 for completions that are left out of the loss, and the penalties for length."""
-    rewards_B, penalties_B = scored.rewards_B, None
+def _advantages(
+    rollouts: Rollouts, scored: Scored, *, weights: Mapping[str, float], settings: Settings
+) -> tuple[Tensor, Tensor | None]:
+    """Compute the advantages, 0 for completions that are left out of the loss, and the penalties for length.
+
+    Where components are normalised apart, the share of the penalty is a component too, of the weight
+    `-overlong_penalty`.
+    """
+    values_KB, penalties_B = scored.values_KB(weights), None
+    weights_K = torch.tensor([*weights.values()], dtype=torch.float64)
     if settings.overlong_buffer > 0:
         penalties_B = overlong_penalties(
             rollouts.lengths_B,
@@ -94,8 +128,17 @@ def _advantages(rollouts: Rollouts, scored: Scored, *, settings: Settings) -> tu
             buffer=settings.overlong_buffer,
             factor=settings.overlong_penalty,
         )
-        rewards_B = rewards_B - penalties_B
-    advantages_B = group_advantages(rewards_B, num_generations=rollouts.num_generations, scale=settings.scale_rewards)
+        if weights:
+            values_KB = torch.cat([values_KB, -penalties_B.where(~scored.rewards_B.isnan(), torch.nan)[None]])
+            weights_K = torch.cat([weights_K, torch.tensor([settings.overlong_penalty], dtype=torch.float64)])
+        else:
+            values_KB = values_KB - penalties_B
+    if weights:
+        advantages_B = combined_advantages(values_KB, weights_K=weights_K, num_generations=rollouts.num_generations)
+    else:
+        advantages_B = group_advantages(
+            values_KB[0], num_generations=rollouts.num_generations, scale=settings.scale_rewards
+        )
     in_loss_B = rollouts.in_loss_B(mask_truncated=settings.mask_truncated).to(advantages_B.device)
     return advantages_B.where(in_loss_B, 0.0), penalties_B
 

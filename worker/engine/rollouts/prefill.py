@@ -1,4 +1,4 @@
-"""The beginning of the assistant's turn that a chat template writes itself, such as `<think>`."""
+"""What a chat template writes around an answer: its beginning, such as `<think>`, and what follows it."""
 
 import re
 
@@ -16,15 +16,25 @@ def prefill_of(tokenizer: ChatTokenizer) -> str:
     That is by how much the end of a prompt is longer than the same place before an earlier answer, where templates
     write no reasoning, or that there is none. Empty also if the template takes no such conversation.
     """
+    rendered = _conversation(tokenizer)
+    head = _NO_REASONING.sub("", rendered.partition(FIRST)[2].partition(ANSWER)[0])
+    end = rendered.rpartition(SECOND)[2]
+    return end.removeprefix(head) if end.startswith(head) else ""
+
+
+def text_after_answer(tokenizer: ChatTokenizer) -> str:
+    """Return what the template writes between an answer and the next question; empty if it refuses them."""
+    return _conversation(tokenizer).partition(ANSWER)[2].partition(SECOND)[0]
+
+
+def _conversation(tokenizer: ChatTokenizer) -> str:
+    """Render two questions and the first one's answer; empty if the template refuses them."""
     messages = [
         {"role": "user", "content": FIRST},
         {"role": "assistant", "content": ANSWER},
         {"role": "user", "content": SECOND},
     ]
     try:
-        rendered = render(tokenizer, messages, tools=())
+        return render(tokenizer, messages, tools=())
     except ChatTemplateError:
         return ""
-    head = _NO_REASONING.sub("", rendered.partition(FIRST)[2].partition(ANSWER)[0])
-    end = rendered.rpartition(SECOND)[2]
-    return end.removeprefix(head) if end.startswith(head) else ""

@@ -5,12 +5,13 @@ never a zero.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from worker.engine.methods.advantages import dead_groups
 from worker.engine.types import Completion, Reward, Score
 
 FAULT_STATUSES = ("error", "timeout")
@@ -41,6 +42,21 @@ class Scored:
         """Return the scores of these groups, in this order."""
         rows = rows_of_groups(chosen, num_generations=num_generations)
         return Scored(tuple(self.records[b] for b in rows), self.rewards_B[rows])
+
+    def values_KB(self, weights: Mapping[str, float]) -> Tensor:
+        """Return what groups are compared by, `[K, B]` float64: the components with a weight, or else the scores.
+
+        A completion without a score is NaN. A component that a score lacks, because its error counts as 0, is 0.
+        """
+        if not weights:
+            return self.rewards_B[None]
+        parts_KB = [[record.components.get(name, 0.0) for record in self.records] for name in weights]
+        return torch.tensor(parts_KB, dtype=torch.float64).where(~self.rewards_B.isnan(), torch.nan)
+
+    def dead_groups(self, weights: Mapping[str, float], *, num_generations: int) -> Tensor:
+        """Return a mask of the groups whose completions cannot be told apart by any of these values, `[P]`."""
+        values_KB = self.values_KB(weights)
+        return torch.stack([dead_groups(values_B.view(-1, num_generations)) for values_B in values_KB]).all(0)
 
     @property
     def fault_share(self) -> float:

@@ -1,6 +1,6 @@
 """Sampling and scoring in chunks: one chunk is scored while the next is sampled."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -38,6 +38,8 @@ class RolloutContext:
     policy: Policy
     sampler: Sampler
     reward: Reward
+    component_weights: Mapping[str, float]
+    """By the names of the components that are normalised apart; empty where the score alone counts."""
     world: ProcessGroup
 
 

@@ -15,6 +15,14 @@ from worker.engine.types import Task
 
 def row_hint(task: Task, *, kind: Hint) -> str:
     """Return the row's own hint. ValueError naming the row if it is missing: a signal is never dropped silently."""
+    text = row_text(task, kind=kind)
+    if text is None:
+        raise ValueError(f"row {task.row} has no {kind}, which the teacher needs as its hint")
+    return text
+
+
+def row_text(task: Task, *, kind: Hint) -> str | None:
+    """Return the row's text of this kind; None if it has none, or an empty one."""
     texts = {
         Hint.ANSWER: task.answer,
         Hint.SOLUTION: task.solution,
@@ -23,9 +31,7 @@ def row_hint(task: Task, *, kind: Hint) -> str:
         Hint.GRADER: task.looked_up,
     }
     text = texts[kind]
-    if text is None or not text.strip():
-        raise ValueError(f"row {task.row} has no {kind}, which the teacher needs as its hint")
-    return text
+    return None if text is None or not text.strip() else text
 
 
 def placebo_hint(tasks: Sequence[Task], *, index: int, kind: Hint, offset: int) -> str:

@@ -23,9 +23,6 @@ def is_used_up(used: float, *, settings: Settings) -> bool:
     return 0 < settings.budget <= used
 
 
-def budget_message(settings: Settings, *, step: int) -> str:
+def budget_message(settings: Settings, *, step: int, last_step: int) -> str:
     """Return the message for a run that its budget ends before the last step."""
-    return (
-        f"The budget of {settings.budget:,.0f} {settings.budget_unit} is used up after {step} of {settings.max_steps} "
-        "steps."
-    )
+    return f"The budget of {settings.budget:,.0f} {settings.budget_unit} is used up after {step} of {last_step} steps."

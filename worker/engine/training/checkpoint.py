@@ -15,14 +15,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from backend.core.settings.choices import RewardScale
-from backend.core.settings.spec import MAY_CHANGE
+from backend.core.settings.spec import MAY_CHANGE, RlsdSettings
 from worker.engine.model.adapter_files import Adapter
 from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, Policy
 from worker.engine.settings import Settings
 from worker.engine.types import QuestionScores, Task
 
 SETTINGS = "settings"
-
+PROMPT = "prompt_messages"
 
 Fingerprint = dict[str, dict[str, Any]]
 """Identity of a run as plain JSON: its settings, and hashes of its rows."""
@@ -37,14 +37,21 @@ READ_BY: Mapping[str, Callable[[Any], Any]] = {"scale_rewards": RewardScale}
 
 def fingerprint(settings: Settings, *, tasks: Sequence[Task], held_out: Sequence[Task]) -> Fingerprint:
     """Compute the run's fingerprint: its settings by name, and a hash for each field of its rows."""
+    return {SETTINGS: _named(settings), "training rows": _hashes(tasks), "held-out rows": _hashes(held_out)}
+
+
+def _named(settings: RlsdSettings) -> dict[str, Any]:
+    """Return the settings that a resumed run may not change, as plain JSON; those of LoRA begin with `lora_`."""
     named = settings.model_dump(mode="json", exclude=set(MAY_CHANGE))
-    named |= {f"lora_{name}": value for name, value in named.pop("lora").items()}
-    return {SETTINGS: named, "training rows": _hashes(tasks), "held-out rows": _hashes(held_out)}
+    for section in ("lora", "warm_start"):
+        named |= {f"{section}_{name}": value for name, value in named.pop(section).items()}
+    return named
 
 
 def _hashes(tasks: Sequence[Task]) -> dict[str, str]:
-    """Hash each field over all rows, in order."""
-    return {field.name: _hash([getattr(task, field.name) for task in tasks]) for field in fields(Task)}
+    """Hash each field over all rows, in order. `prompt_messages` are the messages that the model gets, as they are."""
+    values = {field.name: [getattr(task, field.name) for task in tasks] for field in fields(Task)}
+    return {name: _hash(of_rows) for name, of_rows in (values | {PROMPT: [task.prompt for task in tasks]}).items()}
 
 
 FORMAT = 1
@@ -58,12 +65,16 @@ class RunState:
     """Optimizer steps taken."""
     baseline: list[QuestionScores] | None
     """Held-out scores before training."""
+    warm: list[QuestionScores] | None = None
+    """Held-out scores after the warm start."""
     score: float | None
     """Mean of the held-out evaluation at this step; None where there was none yet."""
     used: float = 0.0
     """Budget used so far."""
     watched: dict[str, Any] = field(default_factory=dict)
     """State of the watchdog (`watchdog.py`)."""
+    history: dict[str, Any] = field(default_factory=dict)
+    """How often rows were solved (`drawing.py`); empty where rows are drawn in passes."""
     fingerprint: Fingerprint | None = None
     """Identity of the run. None in checkpoints of versions without fingerprints, which any matching run may resume."""
 
@@ -139,18 +150,32 @@ def adapter_from_checkpoint(data: bytes, *, r: int, alpha: float) -> Adapter:
 def require_same_run(recorded: Fingerprint | None, present: Fingerprint) -> None:
     """Raise a ValueError naming the difference between a checkpoint's fingerprint and that of the resuming run.
 
-    Only what both contain is compared, so checkpoints of earlier versions, with fewer settings or no fingerprint at
-    all, are accepted, unless a newer setting changes what they did (`BEFORE_IT_WAS_A_SETTING`).
+    A checkpoint of an earlier version goes on as it began. A setting that it lacks had its default then, or the value
+    in `BEFORE_IT_WAS_A_SETTING`. Fields of rows that it lacks are not compared; nor is anything where it has no
+    fingerprint.
     """
+    if recorded is None:
+        return
     for part, new in present.items():
-        old = (recorded or {}).get(part, {})
-        if part == SETTINGS and recorded is not None:
-            old = BEFORE_IT_WAS_A_SETTING | old
-            old |= {name: read(old[name]) for name, read in READ_BY.items() if name in old}
+        known = recorded.get(part, {})
+        old = _settings_then(known) if part == SETTINGS else _rows_then(known)
         for name in new:
             if name in old and old[name] != new[name]:
                 difference = _difference(part, name, old=old[name], new=new[name])
                 raise ValueError(f"the checkpoint belongs to another run: {difference}")
+
+
+def _settings_then(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings of a run, with those that it was too early to record."""
+    then = {**_named(RlsdSettings()), **BEFORE_IT_WAS_A_SETTING, **recorded}
+    return then | {name: read(then[name]) for name, read in READ_BY.items()}
+
+
+def _rows_then(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the hashes of a run's rows; `messages` were those that the model gets, where there are no others."""
+    if PROMPT in recorded or "messages" not in recorded:
+        return recorded
+    return {name: value for name, value in recorded.items() if name != "messages"} | {PROMPT: recorded["messages"]}
 
 
 def _difference(part: str, name: str, *, old: object, new: object) -> str:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from backend.core.methods import Method
 from worker.engine.measure import Stopwatch, peak_memory_bytes
-from worker.engine.methods.advantages import dead_groups
 from worker.engine.model.policy import Policy
 from worker.engine.observer import RolloutReport, TokenReport
 from worker.engine.rollouts.collect import RolloutBatch
+from worker.engine.rollouts.reward import Scored
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.teacher.contexts import TeacherContexts
 from worker.engine.teacher.diagnostics import Diagnosis
@@ -31,6 +31,9 @@ MENTIONS_REFERENCE = re.compile(
 )
 """Text that mentions a reference which the student cannot see, but not text that is natural without one, such as "the
 correct answer"."""
+
+COMPONENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+MAX_COMPONENTS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,7 @@ def _outcome(facts: StepFacts) -> dict[str, float]:
     verdicts, rewards_B = facts.rollout_batch.all_scored, facts.rollout_batch.scored.rewards_B
     penalties_B = facts.rollout_batch.penalties_B
     rewards_PG = rewards_B.view(-1, facts.rollouts.num_generations)
-    dead_P = dead_groups(rewards_PG)
+    dead_P = facts.rollout_batch.dead_P
     right_P = dead_P & (rewards_PG.nanmean(1) > facts.success_above)
     wrong_P = dead_P & (rewards_PG.nanmean(1) <= facts.success_above)
     scored_rewards = rewards_B[~rewards_B.isnan()]
@@ -98,6 +101,19 @@ def _outcome(facts: StepFacts) -> dict[str, float]:
         "abstained": verdicts.share("abstain"),
         "errored": verdicts.share("error"),
         "timed_out": verdicts.share("timeout"),
+    } | _components(facts.rollout_batch.scored)
+
+
+def _components(scored: Scored) -> dict[str, float]:
+    """Average each component of the scores over the completions that have it: `component_` and its name.
+
+    Names of up to `MAX_COMPONENTS` that a program could have, as those of a `multi` verifier are.
+    """
+    graded = [record.components for record in scored.records if record.status == "ok"]
+    names = sorted({name for components in graded for name in components if COMPONENT.fullmatch(name)})
+    return {
+        f"component_{name}": _mean(torch.tensor([each[name] for each in graded if name in each]))
+        for name in names[:MAX_COMPONENTS]
     }
 
 

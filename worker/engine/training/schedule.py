@@ -13,11 +13,11 @@ def learning_rate_at(step: int, *, settings: Settings) -> float:
     then `1`, `1 - p` or `(1 + cos(pi p)) / 2` of it with `p = (k - W) / (N - W)`. A run that is extended goes on at the
     rate of the longer run.
     """
-    taken, warmup_steps = step - 1, settings.warmup_steps
-    if taken < warmup_steps:
-        return settings.learning_rate * (taken / warmup_steps)
+    taken, warmup = step - 1, settings.lr_warmup_steps
+    if taken < warmup:
+        return settings.learning_rate * (taken / warmup)
     if settings.lr_schedule is Schedule.CONSTANT:
         return settings.learning_rate
-    progress = min(1.0, (taken - warmup_steps) / max(1, settings.max_steps - warmup_steps))
+    progress = min(1.0, (taken - warmup) / max(1, settings.max_steps - warmup))
     linear = settings.lr_schedule is Schedule.LINEAR
     return settings.learning_rate * (1 - progress if linear else (1 + math.cos(math.pi * progress)) / 2)

@@ -263,12 +263,13 @@ def update_policy(
     *,
     step: int,
     settings: Settings,
+    steps_before: int = 0,
     world: ProcessGroup = ProcessGroup.single(),
 ) -> Update:
-    """Take one optimizer step. Fault, before weights change, when the loss or the gradient is not finite.
+    """Take the optimizer step of the method's step `step`, after `steps_before` of a warm start.
 
-    A step without live sequences is a step with gradient 0, as if nothing were skipped. Gradient, loss and token count
-    are summed over all processes.
+    Fault, before weights change, when the loss or the gradient is not finite. A step without live sequences is a step
+    with gradient 0, as if nothing were skipped. Gradient, loss and token count are summed over all processes.
     """
     with torch.random.fork_rng():
         purpose = "dropout" if world.is_leader else f"dropout {world.rank}"
@@ -281,7 +282,7 @@ def update_policy(
         loss=update.loss,
         norm=update.gradient_norm,
         learning_rate=learning_rate_at(step, settings=settings),
-        step=step,
+        step=steps_before + step,
         settings=settings,
     )
     return update

@@ -74,7 +74,7 @@ class Watchdog:
             message = f"{_equal_scores_text(equal)}. {self._reason_to_continue()}"
             self._warn("equal_scores", message, observer=observer)
         dead = self._streak("no_signal", report, holds=all_equal if uses_reward else report.metrics["skipped"] == 1)
-        if dead.steps >= limit > 0 and report.step < self.settings.max_steps:
+        if dead.steps >= limit > 0 and report.step < report.warm_steps + self.settings.max_steps:
             del self.streaks["no_signal"]
             raise NoSignal(self._reason_to_stop(dead))
 

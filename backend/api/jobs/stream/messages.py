@@ -24,6 +24,7 @@ from backend.db.jobs import Job, JobEvent, events_after
 from backend.db.training import evaluations_after, steps_after
 from backend.errors import AppError
 from backend.jobs.events import RESUMED
+from backend.jobs.imitation import beyond_imitation_of
 from backend.jobs.lifecycle import TERMINAL, JobState
 
 BATCH = 100
@@ -155,10 +156,14 @@ def _new_messages(
             data = StepRollouts(step=step.step, count=rollouts)
             of_steps.append(StreamMessage(step.created_at, "rollouts", data, "rollouts", step.step))
         of_steps.append(StreamMessage(step.created_at, "metrics", step_object(step), "step", step.step))
-    for evaluation in evaluations_after(session, job, at=last_evaluation):
+    evaluations = evaluations_after(session, job, at=last_evaluation)
+    sentence = beyond_imitation_of(session, job) if evaluations else None
+    for evaluation in evaluations:
         at = evaluation.created_at
         number = (at - EPOCH) // timedelta(microseconds=1)
-        of_evaluations.append(StreamMessage(at, "evaluation", evaluation_object(evaluation), "evaluation_us", number))
+        of_evaluations.append(
+            StreamMessage(at, "evaluation", evaluation_object(evaluation, sentence=sentence), "evaluation_us", number)
+        )
     return [of_events, of_steps, of_evaluations], BATCH in (len(events), len(steps))
 
 

@@ -60,7 +60,7 @@ def test_text_and_choices_follow_the_question() -> None:
     assert len(report.notes) == 2
 
 
-@pytest.mark.parametrize("answer", ["1", 1, "C", "z", "x, y"])
+@pytest.mark.parametrize("answer", ["7", 7, "C", "z", "x, y"])
 def test_choices_that_the_answer_does_not_name_are_left_out_and_said_so(answer: object) -> None:
     row, report = read_one({"question": "Which?", "choices": ["x", "y"], "answer": answer})
     assert row.messages[0]["content"] == "Which?"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from backend.datasets.formats.problems import Report
 from backend.datasets.rows.images import ImageStore
-from backend.datasets.rows.rows import NormalRow, answer_of, normal_rows, read_rows
+from backend.datasets.rows.references import right_answer_of
+from backend.datasets.rows.rows import NormalRow, normal_rows, read_rows
 from backend.datasets.rows.shape import ColumnMapping, parse_mapping
 from backend.datasets.rows.source import open_table
 from backend.errors import AppError
@@ -252,22 +253,22 @@ def test_a_context_is_part_of_the_question_and_said_so(question: str, column: st
 
 
 def test_an_answer_that_is_an_object_or_a_list_is_said_to_be_read_as_its_json_text() -> None:
-    trivia: dict[str, Any] = {"aliases": ["Paris, France"], "value": "Paris"}
-    answers: list[Any] = [trivia, {**trivia, "value": "Lyon"}, ["Paris", "paris"], "Paris", 7]
+    place: dict[str, Any] = {"city": "Paris", "country": "France"}
+    answers: list[Any] = [place, {**place, "city": "Lyon"}, ["Paris", "paris"], "Paris", 7]
     rows, report = read_all(lines(*({"question": "Where?", "answer": answer} for answer in answers)))
-    assert [row.reference.answer for row in rows] == [
-        '{"aliases": ["Paris, France"], "value": "Paris"}',
-        '{"aliases": ["Paris, France"], "value": "Lyon"}',
+    assert [row.reference.right for row in rows] == [
+        '{"city": "Paris", "country": "France"}',
+        '{"city": "Lyon", "country": "France"}',
         '["Paris", "paris"]',
         "Paris",
         "7",
     ]
     assert report.notes == [
         "An object in 'answer' is the right answer as JSON text, whole: for a part of it, map its path, 'answer.KEY'.",
-        "A list in 'answer' is the right answer as JSON text, whole.",
+        "A list in 'answer' is the right answer as JSON text, whole: if any one of it is right, map 'answer.*'.",
     ]
     row, report = read_one(
-        {"question": "Where?", "answer": trivia}, ColumnMapping(question="question", answer="answer.value")
+        {"question": "Where?", "answer": place}, ColumnMapping(question="question", answer="answer.city")
     )
     assert (row.reference.answer, report.notes) == ("Paris", [])
 
@@ -285,7 +286,7 @@ def test_an_answer_that_is_a_message_is_read_as_its_text(written: object, column
 
 
 @pytest.mark.parametrize("answer", [[*QUESTION, REPLY], [REPLY, REPLY], QUESTION, [{**REPLY, "content": None}]])
-def test_an_answer_of_other_messages_is_a_bad_row(answer: object) -> None:
+def test_an_right_answer_of_other_messages_is_a_bad_row(answer: object) -> None:
     _, report = read_all(lines({"prompt": "p", "completion": "a"}, {"prompt": "p", "completion": answer}))
     assert [(problem.line, problem.code) for problem in report.problems] in (
         [(2, "invalid_answer")],
@@ -296,7 +297,7 @@ def test_an_answer_of_other_messages_is_a_bad_row(answer: object) -> None:
 @pytest.mark.parametrize(
     "answer", ['[{"role": "admin", "content": "x"}]', '[{"name": "kim", "role": "user"}]', "[{'role'"]
 )
-def test_an_answer_of_other_objects_stays_text(answer: str) -> None:
+def test_an_right_answer_of_other_objects_stays_text(answer: str) -> None:
     assert read_one({"prompt": "p", "answer": answer})[0].reference.answer == answer
 
 
@@ -321,7 +322,7 @@ def test_a_final_answer_comes_before_its_solution(column: str) -> None:
 def test_a_heading_is_no_mark_of_the_answer(answer: str) -> None:
     row, _ = read_one({"question": "Why?", "answer": answer})
     assert (row.reference.answer, row.reference.solution) == (answer, None)
-    assert answer_of({"question": "Why?", "answer": answer}) == answer
+    assert right_answer_of({"question": "Why?", "answer": answer}) == answer
 
 
 @pytest.mark.parametrize("mark", ["<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]"])
@@ -449,8 +450,8 @@ def test_a_file_without_rows_is_refused(content: bytes) -> None:
         ({}, None),
     ],
 )
-def test_the_answer_of_a_pasted_row_is_found(item: dict[str, Any], answer: str | None) -> None:
-    assert answer_of(item) == answer
+def test_the_right_answer_of_a_pasted_row_is_found(item: dict[str, Any], answer: str | None) -> None:
+    assert right_answer_of(item) == answer
 
 
 @given(free_columns)

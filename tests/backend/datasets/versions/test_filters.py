@@ -3,7 +3,8 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from backend.datasets.rows.rows import NormalRow, Reference
+from backend.datasets.rows.references import Reference
+from backend.datasets.rows.rows import NormalRow
 from backend.datasets.versions.change import describe_edits, describe_filters, next_name, sentence, side_name
 from backend.datasets.versions.edits import AppendRow, DeleteRow, ReplaceRow, plan_edits
 from backend.datasets.versions.filters import Filter, QuestionLength, RowNumbers, SolveRate, TextFilter

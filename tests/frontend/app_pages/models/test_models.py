@@ -10,12 +10,13 @@ from sqlalchemy import select
 
 from backend.db.engine import transaction
 from backend.db.jobs import Job
+from backend.settings import settings
 from backend.stack.embedded import Services
 from frontend.api import ApiError, Client
 from frontend.api.types import Json
 from frontend.components import ask
 from frontend.components.ask import AnswerStreams
-from frontend.words.models import title_of
+from frontend.words.models import SMALL_MODEL, title_of
 from tests.frontend.api.test_api import GRADER, new_job
 from tests.frontend.session.test_drafts import refreshed
 from tests.frontend.test_pages import opened, words
@@ -48,6 +49,33 @@ def test_names_are_those_that_people_gave() -> None:
     assert title_of("ft:org/base:rlsd:invoices:abcdef123") == "invoices"
     assert title_of("ft:org/base:rlsd::abcdef123456") == "base · 123456"
     assert title_of("ft:base:rlsd:invoices:abc:ckpt-step-20") == "invoices, step 20"
+
+
+def test_an_administrator_is_offered_a_small_real_model(client: Client, key: str) -> None:
+    app = opened("models", key=key)
+    assert SMALL_MODEL in words(app)
+    app.button(key="fetch_small_model_start").click().run()
+    assert not app.exception
+    [check] = client.checks(kind="fetch_model")
+    assert (check["status"], check["asked"]) == ("queued", {"model": SMALL_MODEL})
+    assert "fetch_small_model_start" not in {button.key for button in app.button}
+    app.button(key="fetch_small_model_cancel").click().run()
+    assert "Cancelled" in words(app)
+    assert "fetch_small_model_start" in {button.key for button in app.button}
+
+
+def test_a_model_that_the_server_has_is_not_offered(
+    client: Client, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / SMALL_MODEL).mkdir()
+    (tmp_path / SMALL_MODEL / "config.json").write_text("{}")
+    monkeypatch.setenv("RLSD_MODELS_FOLDER", str(tmp_path))
+    settings.cache_clear()
+    app = opened("models", key=key)
+    monkeypatch.undo()
+    settings.cache_clear()
+    assert app.button(key=f"open_{SMALL_MODEL}").label == f"**{SMALL_MODEL}**"
+    assert "fetch_small_model_start" not in {button.key for button in app.button}
 
 
 def test_base_models_are_listed_alone_until_something_is_trained(client: Client, key: str) -> None:

@@ -1,5 +1,6 @@
 """The form of a new job: training plans, comparisons, copying a job, blockers, the estimate."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,26 @@ def test_a_template_fills_the_instruction_and_the_one_that_fits_the_verifier_is_
     assert client.job(job["id"])["method"]["reinforcement"]["x_rlsd"]["instruction"] == f"Be brief. {text}"
     again = opened("new_job", key=key, **{"from": job["id"]})
     assert again.text_area(key="told_instruction").value == f"Be brief. {text}"
+
+
+def test_rows_as_examples_end_the_instruction_and_are_kept_in_a_copy(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    app.text_area(key="told_instruction").input("Name the role.").run()
+    app.number_input(key="told_examples").set_value(2).run()
+    assert not app.exception
+    press(app, "Start training")
+    [job] = client.jobs()["data"]
+    asked = client.job(job["id"])["method"]["reinforcement"]["x_asked"]
+    lines = [json.loads(line) for line in rows_file.read_text().splitlines()]
+    shown = [f"Question: {lines[n]['question']}\n{lines[n]['solution']}" for n in asked["example_rows"]]
+    assert asked["instruction"] == "\n\n".join(["Name the role.", "Examples:", *shown])
+    assert len(shown) == 2
+    again = opened("new_job", key=key, **{"from": job["id"]})
+    press(again, "Start training")
+    copies = [client.job(each["id"])["method"]["reinforcement"]["x_asked"] for each in client.jobs()["data"]]
+    assert [copy["example_rows"] for copy in copies] == [asked["example_rows"]] * 2
+    assert copies[0]["instruction"] == copies[1]["instruction"]
 
 
 def test_a_comparison_starts_the_stated_number_of_jobs(client: Client, key: str, rows_file: Path) -> None:

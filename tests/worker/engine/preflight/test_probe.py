@@ -37,10 +37,17 @@ def record_progress(done: list) -> object:
     return lambda *progress: done.append(progress)
 
 
-def run_probe(settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, rows=6, samples=4, progress=None):
+def run_probe(
+    settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, rows=6, samples=4, progress=None, weights=None
+):
     settings = settings or tiny_settings()
     experiment = Experiment(
-        settings=settings, policy=policy or tiny_policy(settings), tasks=tasks, held_out=(), reward=reward
+        settings=settings,
+        policy=policy or tiny_policy(settings),
+        tasks=tasks,
+        held_out=(),
+        reward=reward,
+        component_weights=weights or {},
     )
     return probe(experiment, rows=rows, samples=samples, progress=progress or (lambda *_: None))
 
@@ -104,6 +111,17 @@ def test_known_solve_rates_are_reported_row_by_row():
     assert sum(entry["rows"] for entry in found_report["histogram"]) == 6
     assert found_report["hint"] is None
     assert levels(found_report)["mixed_groups"] == "pass"
+
+
+def test_mixed_groups_are_predicted_by_the_components_where_those_are_normalised_apart():
+    def in_parts(completions: Sequence[Completion]) -> list[Verdict]:
+        return [Verdict(0.0, components={"a": float(i % 2), "b": float(-i % 2)}) for i, _ in enumerate(completions)]
+
+    apart, weights = tiny_settings(method="grpo", combine="normalise"), {"a": 1.0, "b": 1.0}
+    assert report(tiny_settings(method="grpo"), reward=in_parts)["mixed"]["share"]["mean"] == 0
+    found_report = report(apart, reward=in_parts, weights=weights)
+    assert found_report["mixed"]["share"]["mean"] == 1
+    assert {row["mixed"] for row in found_report["per_row"]} == {1}
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from tests.worker.engine.rollouts.test_rollouts import eager_policy
 from tests.worker.engine.tiny import Verdict, rollout_context, tiny_policy, tiny_prompts
 from tests.worker.engine.training.test_update import ragged, rollouts_of
 from worker.engine.measure import Stopwatch
-from worker.engine.methods.advantages import dead_groups, group_advantages
+from worker.engine.methods.advantages import combined_advantages, dead_groups, group_advantages
 from worker.engine.rollouts.collect import collect_rollouts
+from worker.engine.rollouts.drawing import SolveHistory
 from worker.engine.rollouts.reward import Scored, VerifierFaults, concat_scored, overlong_penalties
 from worker.engine.rollouts.rollouts import concat_rollouts
 from worker.engine.seeds import batch_indices
@@ -29,11 +30,17 @@ def alive(rows):
     return reward
 
 
-def collected(reward, *, policy=None, step=1, rows=9, **changes):
+def collected(reward, *, policy=None, step=1, rows=9, weights=None, history=None, **changes):
     policy = policy or tiny_policy()
     context = rollout_context(policy, **{"batch_size": 3, "max_completion_tokens": 12} | changes)
     watch = Stopwatch(policy.device)
-    return collect_rollouts(replace(context, reward=reward), tiny_prompts(policy, rows), step=step, watch=watch)
+    return collect_rollouts(
+        replace(context, reward=reward, component_weights=weights or {}),
+        tiny_prompts(policy, rows),
+        step=step,
+        history=history or SolveHistory(),
+        watch=watch,
+    )
 
 
 def rows_of(batch):
@@ -109,6 +116,50 @@ def test_truncated_completions_count_in_the_mean_of_their_group_and_get_no_advan
     assert not truncated_B.all()
     assert not masked.advantages_B[truncated_B].any()
     assert torch.equal(masked.advantages_B[~truncated_B], plain.advantages_B[~truncated_B])
+
+
+def in_parts(rows):
+    """Return a reward of 0 throughout, whose two components differ between completions of these rows, and cancel."""
+
+    def reward(completions):
+        parts = [float(i % 2) if done.task.row in rows else 1.0 for i, done in enumerate(completions)]
+        return [Verdict(0.0, components={"a": part, "b": part, "unused": float(i)}) for i, part in enumerate(parts)]
+
+    return reward
+
+
+def test_a_group_that_differs_in_components_alone_has_a_signal_where_they_are_normalised_apart():
+    kept, weights = first_rows()[1], {"a": 2.0, "b": -1.0}
+    others = set(range(1, 10)) - set(first_rows())
+    batch = collected(in_parts({kept} | others), weights=weights, combine="normalise", resample_rounds=1)
+    assert batch.resampled_groups == 2, "the group of the kept row stays"
+    assert not batch.dead_P.any()
+    assert batch.advantages_B.all()
+    summed = collected(in_parts({kept} | others), resample_rounds=1)
+    assert summed.resampled_groups == 3
+    assert summed.dead_P.all()
+    assert not summed.advantages_B.any()
+
+
+def test_the_penalty_for_length_is_a_component_of_its_own_where_they_are_normalised_apart():
+    changes = {"max_completion_tokens": 60, "overlong_buffer": 50, "overlong_penalty": 0.5, "combine": "normalise"}
+    batch = collected(in_parts({1, 2, 3, 4, 5}), weights={"a": 2.0}, **changes)
+    assert batch.penalties_B.any()
+    values_KB = torch.stack([torch.tensor([r.components["a"] for r in batch.scored.records]), -batch.penalties_B])
+    expected = combined_advantages(
+        values_KB.double(), weights_K=torch.tensor([2.0, 0.5], dtype=torch.float64), num_generations=4
+    )
+    torch.testing.assert_close(batch.advantages_B, expected)
+
+
+def test_the_history_of_rows_gets_every_group_that_was_sampled():
+    history = SolveHistory()
+    kept, others = first_rows()[1], set(range(1, 10)) - set(first_rows())
+    collected(alive({kept} | others), history=history, resample_rounds=1)
+    assert not history.tried, "nothing to remember where rows are drawn in passes"
+    batch = collected(alive({kept} | others), history=history, resample_rounds=2, sampling="informative")
+    assert len(history.tried) == 3 + batch.resampled_groups
+    assert {history.right[prompt.task.row - 1] for prompt in batch.rollouts.prompts if prompt.task.row in others} <= {2}
 
 
 def test_a_kept_group_is_the_one_that_would_have_been_there_without_resampling():

@@ -86,7 +86,16 @@ def facts():
     )
     advantages = group_advantages(rewards, num_generations=G, scale=RewardScale.STD)
     resampled = Scored(tuple(RESAMPLED), torch.tensor([0.5, math.nan, 0.5, 0.5], dtype=torch.float64))
-    rollout_batch = RolloutBatch(rollouts, scored, advantages, PENALTIES, 1, concat_scored([resampled, scored]), 1234)
+    rollout_batch = RolloutBatch(
+        rollouts=rollouts,
+        scored=scored,
+        advantages_B=advantages,
+        penalties_B=PENALTIES,
+        resampled_groups=1,
+        dead_P=scored.dead_groups({}, num_generations=G),
+        all_scored=concat_scored([resampled, scored]),
+        num_tokens=1234,
+    )
     clipped = torch.zeros(MASK.shape, dtype=torch.int8)
     for position, side in CLIPPED.items():
         clipped[position] = side
@@ -166,8 +175,25 @@ def test_groups_are_all_right_or_all_wrong_by_success_above_and_mixed_by_their_s
     rewards = facts.rollout_batch.scored.rewards_B.clone()
     rewards[5] = 0.0
     scored = replace(facts.rollout_batch.scored, rewards_B=rewards)
-    metrics = step_metrics(replace(facts, rollout_batch=replace(facts.rollout_batch, scored=scored)), diagnosis=None)
+    batch = replace(facts.rollout_batch, scored=scored, dead_P=scored.dead_groups({}, num_generations=G))
+    metrics = step_metrics(replace(facts, rollout_batch=batch), diagnosis=None)
     assert [metrics[f"groups_{kind}"] for kind in ("all_right", "all_wrong", "mixed")] == [1 / 4, 0.0, 3 / 4]
+
+
+def test_a_group_that_differs_in_a_component_alone_is_mixed_and_components_have_a_mean_each(facts):
+    parts = [{"facts": float(b % 2), "form": b / 16, "Ω": 1.0} for b in EVERY]
+    records = tuple(replace(verdict, components=part) for verdict, part in zip(VERDICTS, parts, strict=True))
+    scored = replace(facts.rollout_batch.scored, records=records)
+    dead_P = scored.dead_groups({"facts": 1.0, "form": 0.1}, num_generations=G)
+    batch = replace(facts.rollout_batch, scored=scored, dead_P=dead_P)
+    metrics = step_metrics(replace(facts, rollout_batch=batch), diagnosis=None)
+    assert [metrics[f"groups_{kind}"] for kind in ("all_right", "all_wrong", "mixed")] == [0.0, 0.0, 1.0]
+    graded = [b for b in EVERY if VERDICTS[b].status == "ok"]
+    for name in ("facts", "form"):
+        assert metrics[f"component_{name}"] == pytest.approx(sum(parts[b][name] for b in graded) / len(graded))
+    assert {name for name in metrics if name.startswith("component_")} == {"component_facts", "component_form"}, (
+        "trackers do not take every name"
+    )
 
 
 def test_verdict_shares_include_resampled_groups(facts):

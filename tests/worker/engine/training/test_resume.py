@@ -9,10 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from backend.core.methods import TeacherKind, method_named
+from backend.core.methods import MethodName, TeacherKind, method_named
 from tests.worker.engine.methods.test_opd import save_teacher
 from tests.worker.engine.resume_run import run_to_end
-from worker.engine.methods import METHODS
 
 pytestmark = pytest.mark.training
 
@@ -42,7 +41,9 @@ CASES = {
     "resampling": {"method": "rlsd", "resample_rounds": 2, "num_generations": 2, "lambda_decay_steps": 0},
     "Dr. GRPO": {"method": "grpo", "scale_rewards": "none", "loss": "constant"},
     "MaxRL": {"method": "grpo", "scale_rewards": "mean"},
-    "schedule": {"method": "grpo", "lr_schedule": "cosine", "warmup_steps": 2},
+    "schedule": {"method": "grpo", "lr_schedule": "cosine", "lr_warmup_steps": 2},
+    "components apart": {"method": "rlsd", "combine": "normalise", "overlong_buffer": 4},
+    "informative rows": {"method": "rlsd", "sampling": "informative", "resample_rounds": 1, "num_generations": 2},
     "without truncated": {"method": "rlsd", "mask_truncated": True, "max_completion_tokens": 60},
     "overlong": {"method": "grpo", "overlong_buffer": 8},
     "KL": {"method": "rlsd", "kl_beta": 0.1},
@@ -50,7 +51,16 @@ CASES = {
     "sc_grpo": {"method": "sc_grpo", "hint": "sibling"},
     "routed": {"method": "rlsd", "route_mixed": True, "lambda_decay_steps": 0},
     "reasoning": {"method": "rlsd", "reasoning_only": True, "reasoning_end": "a"},
+    "sft": {"method": "sft", "max_completion_tokens": 12, "warm_start": {"target": "answer"}},
 }
+WARM = {"method": "rlsd", "max_completion_tokens": 12, "max_steps": 4}
+WARM_CASES = {
+    "in the warm start": WARM | {"warm_start": {"rows": 5, "target": "answer", "epochs": 2}},
+    "at its end": WARM | {"warm_start": {"rows": 3, "target": "answer", "epochs": 3}},
+    "after it": WARM | {"warm_start": {"rows": 4, "target": "answer", "epochs": 1}},
+}
+"""Warm starts of 4, 3 and 2 steps."""
+ALL_CASES = CASES | WARM_CASES
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +68,7 @@ def runs(tmp_path_factory):
     """Every case's whole run, and the folder with the last checkpoint of its second half from another process."""
     folder, teacher = tmp_path_factory.mktemp("resume"), save_teacher(tmp_path_factory.mktemp("teacher"))
     whole = {}
-    for name, case in CASES.items():
+    for name, case in ALL_CASES.items():
         changes = COMMON | case | ({"teacher_model": teacher} if case["method"] == "opd" else {})
         whole[name] = run_to_end(changes, resume=None)
         half = next(checkpoint for checkpoint in whole[name].checkpoints if checkpoint.step == HALF)
@@ -68,7 +78,7 @@ def runs(tmp_path_factory):
     return whole, folder
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL_CASES)
 def test_resuming_in_a_new_process_is_bit_identical(runs, name):
     whole, folder = runs
     expected, end = whole[name].checkpoints[-1].data, (folder / f"{name}.end").read_bytes()
@@ -80,16 +90,16 @@ def test_resuming_in_a_new_process_is_bit_identical(runs, name):
         assert torch.equal(found[key], tensor), key
     assert end == expected
     half = load((folder / f"{name}.half").read_bytes())
-    assert not all(torch.equal(half[key], tensor) for key, tensor in tensors.items()), (
+    assert not all(torch.equal(value, tensors[key]) for key, value in half.items()), (
         "the second half must change the weights"
     )
 
 
 def test_the_cases_cover_every_method_with_its_teacher_in_both_halves(runs):
     whole, _ = runs
-    assert {case["method"] for case in CASES.values()} == METHODS.keys()
-    for name, recorder in whole.items():
-        metrics = [report.metrics for report in recorder.steps]
+    assert {case["method"] for case in CASES.values()} == set(MethodName)
+    for name in CASES:
+        metrics = [report.metrics for report in whole[name].steps]
         taught = [step["teacher_tokens"] > 0 for step in metrics]
         assert (
             any(taught[:HALF])

