@@ -34,7 +34,7 @@ from backend.api.verifiers import graders, instructions, self_check
 from backend.api.verifiers import routes as verifiers
 from backend.chat.client import ChatClient
 from backend.chat.response_objects import Chunk
-from backend.comparisons.kept import AnalysisCache
+from backend.comparisons.cache import AnalysisCache
 from backend.core.hints import HintFacts
 from backend.core.settings.spec import PresetFacts, RlsdSettings, method_schema
 from backend.datasets.reading import background

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from backend.comparisons.analysis import Analysis, analyse
-from backend.comparisons.kept import AnalysisCache
+from backend.comparisons.cache import AnalysisCache
 from backend.comparisons.store import evaluation_key, load_run
 from backend.db.jobs import Job
 

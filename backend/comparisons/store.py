@@ -6,7 +6,7 @@ from itertools import accumulate
 from sqlalchemy.orm import Session
 
 from backend.comparisons.analysis import Analysis, EvaluationScores, Run, analyse
-from backend.comparisons.kept import AnalysisCache
+from backend.comparisons.cache import AnalysisCache
 from backend.comparisons.plan import BudgetRequest, ComparisonRequest, planned_jobs, require_equal_terms
 from backend.db.base import utc_now
 from backend.db.comparisons import ComparedJob, Comparison, runs_of

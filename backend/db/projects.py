@@ -3,7 +3,7 @@
 A session opened for a project (`backend.db.engine.transaction(project=...)`) sees only the project's rows in all tables
 that are `ProjectOwned`, and the ids of rows it changes are collected in its `info["touched"]`. It is the second lock:
 each query by an id from outside names the project, and so does each row that is added. Sessions without a project, such
-as the workers', see all rows.
+as the workers', see all rows. The lock is put on when the tables are imported, so no session can be without it.
 """
 
 from datetime import datetime

@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKey, Index, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base, Json
+from backend.db.blobs import Blob
 from backend.db.jobs import Job
 from backend.db.pages import Listing
 
@@ -76,6 +77,12 @@ def steps_of(job: Job) -> Listing[Step]:
 
 def checkpoints_of(job: Job) -> Listing[Checkpoint]:
     return Listing(select(Checkpoint).where(Checkpoint.job_id == job.id), keys=(Checkpoint.step, Checkpoint.id))
+
+
+def sizes_of_checkpoints(session: Session, job: Job) -> dict[str, int]:
+    """Return the size in bytes of each of the job's checkpoints, by id."""
+    sizes = select(Checkpoint.id, Blob.size_bytes).join(Blob, Blob.sha256 == Checkpoint.sha256)
+    return dict(session.execute(sizes.where(Checkpoint.job_id == job.id)).tuples().all())
 
 
 def find_checkpoint(session: Session, job: Job, checkpoint_id: str) -> Checkpoint | None:

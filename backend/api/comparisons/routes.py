@@ -12,7 +12,7 @@ from backend.api.http.paging import ListItem, Page, PageParams, page_of
 from backend.api.http.rights import ComparisonsRead, ComparisonsWrite
 from backend.base_models import base_models
 from backend.comparisons.analysis import Analysis, ArmResult
-from backend.comparisons.kept import AnalysisCache
+from backend.comparisons.cache import AnalysisCache
 from backend.comparisons.plan import ComparisonRequest
 from backend.comparisons.store import analysis_of, cancel, start
 from backend.core.outcome import Verdict

@@ -16,6 +16,7 @@ from backend.datasets.analysis.leakage import LEAST_VALIDATION_ROWS
 from backend.datasets.reading.store import processed_file
 from backend.datasets.versions.background import SplitTask, VersionTask, create_in_child
 from backend.datasets.versions.change import MAX_NAME_CHARACTERS
+from backend.datasets.versions.create import Split
 from backend.datasets.versions.difference import RowChange, RowDifference, difference
 from backend.datasets.versions.edits import MAX_EDITS, MAX_ROW, Edit
 from backend.datasets.versions.filters import MAX_FILTERS, Filter
@@ -130,10 +131,7 @@ def split_file(file_id: ObjectId, body: SplitRequest, request: Request, caller: 
         file_id=_processed_file_id(file_id, caller=caller),
         project=caller.project,
         audit_action=audit_action(request, caller),
-        share=body.share,
-        rows=body.rows,
-        seed=body.seed,
-        stratify_by=body.stratify_by,
+        split=Split(share=body.share, rows=body.rows, seed=body.seed, stratify_by=body.stratify_by),
     )
     train, validation = _create_files(task, caller=caller)
     return SplitObject(train=train, validation=validation)

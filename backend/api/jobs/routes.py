@@ -12,9 +12,8 @@ from backend.api.http.rights import JobsRead, JobsWrite
 from backend.api.jobs.job_object import JobObject, job_object, with_results
 from backend.base_models import base_models
 from backend.db.base import unix_s
-from backend.db.blobs import size_of
 from backend.db.jobs import Job, JobEvent, events_of, jobs_of
-from backend.db.training import Checkpoint, checkpoints_of
+from backend.db.training import Checkpoint, checkpoints_of, sizes_of_checkpoints
 from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.checks import detailed_checks
@@ -156,11 +155,12 @@ def list_checkpoints(
     job: JobOfPath, _: JobsRead, session: Database, after: After = None, limit: Limit = 10, order: Order = Order.DESC
 ) -> Page[CheckpointObject]:
     """List the checkpoints that are kept: the latest and the best."""
+    sizes = sizes_of_checkpoints(session, job)
     return page_of(
         session,
         checkpoints_of(job),
         PageQuery(after, limit, order),
-        to_item=lambda checkpoint: _checkpoint_object(checkpoint, job, size_bytes=size_of(session, checkpoint.sha256)),
+        to_item=lambda checkpoint: _checkpoint_object(checkpoint, job, size_bytes=sizes[checkpoint.id]),
     )
 
 

@@ -5,6 +5,7 @@ Not covered: writing the new file (`write`), and which rows filters and splits c
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, any_, literal, select
@@ -63,36 +64,37 @@ def new_version(
         )
 
 
-def split(
-    session: Session,
-    file_id: str,
-    *,
-    project: str,
-    share: float | None,
-    rows: int | None,
-    seed: int,
-    stratify_by: str | None,
-) -> tuple[File, File]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """How to draw the validation rows: how many (a `share` of the rows, or `rows`), by which seed and stratum."""
+
+    share: float | None
+    rows: int | None
+    seed: int
+    stratify_by: str | None
+
+
+def split(session: Session, file_id: str, wanted: Split, *, project: str) -> tuple[File, File]:
     """Create (training file, validation file) with every row in one of them. Raises AppError if a side is too small."""
     parent = _parent(session, file_id, project=project)
-    count = rows if rows is not None else validation_count(parent.row_count, share=share or 0)
+    count = wanted.rows if wanted.rows is not None else validation_count(parent.row_count, share=wanted.share or 0)
     try:
-        validation = validation_side(_placements(session, parent, stratify_by=stratify_by), count=count, seed=seed)
+        placements = _placements(session, parent, stratify_by=wanted.stratify_by)
+        validation = validation_side(placements, count=count, seed=wanted.seed)
     except ValueError as error:
         raise AppError(
             f"'{parent.filename}' cannot be split: {error}. Add rows, or ask for fewer validation rows.",
             code="too_few_rows",
-            param="share" if rows is None else "rows",
+            param="share" if wanted.rows is None else "rows",
         ) from None
-    settings = {"share": share, "rows": rows, "seed": seed, "stratify_by": stratify_by}
     sides = []
     for side in ("train", "validation"):
         kept = [number for number in range(parent.row_count) if (number in validation) == (side == "validation")]
-        by = f", stratified by {stratify_by}" if stratify_by else ""
+        by = f", stratified by {wanted.stratify_by}" if wanted.stratify_by else ""
         summary = change.sentence(
-            f"{side} side of a split: {len(kept):,} of {parent.row_count:,} rows, seed {seed}{by}"
+            f"{side} side of a split: {len(kept):,} of {parent.row_count:,} rows, seed {wanted.seed}{by}"
         )
-        figures = {"side": side, **{name: value for name, value in settings.items() if value is not None}}
+        figures = {"side": side, **{name: value for name, value in asdict(wanted).items() if value is not None}}
         sides.append(
             store_derived_file(
                 session,
