@@ -228,7 +228,7 @@ def _keep_best(state: TrainState) -> None:
     )
     assert report is not None  # only evaluations with scores are kept
     observer.evaluation(report)
-    observer.event(level="info", code="kept", message=kept_sentence(kept))
+    observer.event(level="info", code="kept", message=kept_sentence(kept, measured_on=report.n))
     kept.restore(state.context.policy)
 
 

@@ -301,3 +301,31 @@ def test_usage_names_the_command_that_was_typed() -> None:
         process = rlsd(command, "--no-such-option")
         assert process.returncode == 2
         assert process.stderr.startswith(f"Usage: rlsd {command} ")
+
+
+def test_a_run_that_keeps_its_best_step_writes_that_adapter_and_says_what_chose_it(tmp_path: Path) -> None:
+    best = {"keep": "best", "eval_interval": 1, "held_out_share": 0.5, "learning_rate": 0.05}
+    model, output = save_tiny_model(tmp_path / "model"), tmp_path / "output"
+    command = ("train", job_file(tmp_path, **best), "--data", tmp_path / "rows.jsonl", "--output", output)
+    process = as_typed(*command, "--model", model)
+    assert process.returncode == 0, process.stderr
+    assert "chosen on 2 of the questions; the result is measured on the other 2. (kept)" in process.stdout
+    evaluations = [json.loads(line) for line in (output / "evaluations.jsonl").read_text().splitlines()]
+    *candidates, result = evaluations
+    scores = [each["selection"]["mean"] for each in candidates]
+    assert (result["phase"], result["step"]) == ("trained", scores.index(max(scores)))
+    with zipfile.ZipFile(output / "adapter.zip") as archive:
+        archive.extractall(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["steps"] == result["step"]
+    state = unpack((output / "checkpoint.safetensors").read_bytes())
+    assert state.run_state.step == 3
+    stored = load_file(tmp_path / "adapter_model.safetensors")
+    assert stored.keys() == state.kept_adapter.keys()
+    assert all(torch.equal(value, state.kept_adapter[name]) for name, value in stored.items())
+
+
+def test_too_few_held_out_rows_are_not_halved(tmp_path: Path) -> None:
+    job = job_file(tmp_path, keep="best", eval_interval=1)
+    with pytest.raises(AppError, match="at least 4 are needed, and there are 2"):
+        prepare_job(job, data=tmp_path / "rows.jsonl", verifier=None, validation=None, model=None)

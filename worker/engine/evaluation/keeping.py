@@ -76,12 +76,12 @@ def better(
     return Kept(step=step, selection=selection, waited=0, questions=questions, adapter=adapter)
 
 
-def kept_sentence(kept: Kept) -> str:
-    """Say what is kept, on how many questions it was chosen, and on how many it is measured."""
+def kept_sentence(kept: Kept, *, measured_on: int) -> str:
+    """Say what is kept, and on how many questions with a score it was chosen and is measured."""
     which = f"step {kept.step}" if kept.step > 0 else "the model before training, since no later one was better"
     return (
         f"Kept: {which}, chosen on {kept.selection['n']} of the questions; the result is measured on the other "
-        f"{len(kept.questions)}."
+        f"{measured_on}."
     )
 
 

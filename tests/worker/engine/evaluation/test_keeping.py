@@ -82,7 +82,7 @@ def test_the_best_step_is_kept_and_of_equals_the_earlier(scores):
 def test_what_is_kept_is_said_in_one_sentence(step, which):
     kept = Kept(step=step, selection={"mean": 0.5, "n": 50}, waited=2, questions=questions([1, 2]), adapter={})
     said = f"Kept: {which}, chosen on 50 of the questions; the result is measured on the other 2."
-    assert kept_sentence(kept) == said
+    assert kept_sentence(kept, measured_on=2) == said
     assert early_end(kept, step=step + 20, last_step=200).startswith(
         f"The last 2 evaluations were no better than that of step {step} "
     )
