@@ -23,7 +23,7 @@ from backend.jobs.control import enqueue
 from backend.jobs.held_out import shared_notices, split_held_out
 from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.lifecycle import JobState
-from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
+from backend.jobs.notices import Notice, grader_notices, number_notices, setting_notices
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.targets import require_targets
@@ -142,7 +142,13 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
         verifier=verifier,
         seed=seed,
         settings=settings,
-        notices=(*shared_told, *notices, *prompt_notices(settings), *grader_notices(spec), *column_notices),
+        notices=(
+            *shared_told,
+            *notices,
+            *setting_notices(settings, given=reinforcement.x_rlsd),
+            *grader_notices(spec),
+            *column_notices,
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from backend.checks import Progress
+from backend.core.checks import CheckKind
 from backend.core.hints import Hint
 from backend.core.settings.spec import RlsdSettings
 from backend.core.verdict import verdict
@@ -54,7 +55,7 @@ def preflight_step(experiment: Experiment, *, spec: RlsdSettings, progress: Prog
     """Build the pre-flight check of a job, on the policy to be trained. Only the leader reports progress."""
     reported = progress if experiment.world.is_leader else (lambda _done, _total, _unit: None)
     return CheckStep(
-        check="preflight",
+        check=CheckKind.PREFLIGHT,
         enabled=spec.preflight_rows > 0,
         run=lambda: preflight_report(
             experiment, rows=spec.preflight_rows, samples=spec.preflight_samples, progress=reported

@@ -11,6 +11,7 @@ from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, ObjectId
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.checks import request_check
+from backend.core.checks import CheckKind
 from backend.core.settings.measuring import MAX_INSTRUCTION
 from backend.datasets.analysis.overlap import overlap
 from backend.datasets.reading.store import OnBadRows, processed_file
@@ -19,7 +20,6 @@ from backend.db.files import File
 from backend.jobs.create import require_model
 from backend.settings import settings
 
-KIND = "token_lengths"
 MAX_MODELS = 20
 MAX_TOKENS = 10_000_000
 
@@ -130,13 +130,15 @@ def measure_tokens(file_id: ObjectId, request: TokensRequest, caller: DatasetsWr
     processed_file(session, file_id, project=caller.project)
     arguments = {"file_id": file_id, **request.model_dump()}
     return check_object(
-        request_check(session, kind=KIND, request=arguments, body=request_json(request), file_id=file_id)
+        request_check(
+            session, kind=CheckKind.TOKEN_LENGTHS, request=arguments, body=request_json(request), file_id=file_id
+        )
     )
 
 
 def _token_lengths(session: Session, file: File) -> list[dict[str, Any]]:
     """Return the newest result for each model, newest first."""
     newest: dict[str, dict[str, Any]] = {}
-    for check in done_checks(session, file, kind=KIND, limit=MAX_MODELS):
+    for check in done_checks(session, file, kind=CheckKind.TOKEN_LENGTHS, limit=MAX_MODELS):
         newest.setdefault(check.request["model"], check.result or {})
     return list(newest.values())

@@ -13,11 +13,12 @@ from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, get_or_404
 from backend.api.http.rights import JobsWrite
 from backend.checks import request_check, wait_for_check
+from backend.core.checks import CheckKind
 from backend.core.settings.measuring import MAX_INSTRUCTION
 from backend.db.checks import Check
 from backend.db.engine import transaction
 from backend.errors import AppError
-from backend.jobs.preflight import PREFLIGHT, TEACHER_PREVIEW, preflight_request, preview_request
+from backend.jobs.preflight import preflight_request, preview_request
 from backend.settings import settings
 
 MAX_ROWS = 256
@@ -31,7 +32,9 @@ class PreflightTrial(RequestBody):
 
     model: str = Field(min_length=1, max_length=300)
     training_file: str = Field(max_length=200)
-    x_rlsd: dict[str, Any] = Field(default_factory=dict, description="RlsdSettings; the preset provides the others.")
+    x_rlsd: dict[str, Any] = Field(
+        default_factory=dict, description="RlsdSettings (`rlsd settings`); the preset provides the others."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
@@ -74,7 +77,9 @@ def preflight(body: PreflightRequest, caller: JobsWrite, session: Database) -> C
         models=settings().models,
     )
     return check_object(
-        request_check(session, kind=PREFLIGHT, request=request, body=request_json(body), file_id=body.training_file)
+        request_check(
+            session, kind=CheckKind.PREFLIGHT, request=request, body=request_json(body), file_id=body.training_file
+        )
     )
 
 
@@ -97,7 +102,11 @@ def teacher_preview(body: TeacherPreviewRequest, caller: JobsWrite) -> CheckObje
             models=settings().models,
         )
         check_id = request_check(
-            session, kind=TEACHER_PREVIEW, request=request, body=request_json(body), file_id=body.training_file
+            session,
+            kind=CheckKind.TEACHER_PREVIEW,
+            request=request,
+            body=request_json(body),
+            file_id=body.training_file,
         ).id
     try:
         wait_for_check(check_id, timeout_s=settings().check_timeout_s)

@@ -10,6 +10,7 @@ from backend.api.http.dependencies import Database, JobOfPath
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageParams, PageQuery, page_of
 from backend.api.http.rights import JobsRead, JobsWrite
 from backend.api.jobs.job_object import JobObject, job_object
+from backend.core.control import EventLevel
 from backend.db.base import unix_s
 from backend.db.blobs import size_of
 from backend.db.jobs import Job, JobEvent, events_of, jobs_of
@@ -41,7 +42,7 @@ class EventObject(ListItem):
 
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
     created_at: int
-    level: Literal["info", "warn", "error"]
+    level: EventLevel
     message: str
     type: Literal["message"] = "message"
     data: dict[str, Any] | None

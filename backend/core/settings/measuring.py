@@ -87,7 +87,8 @@ class Measuring(Strict):
     budget: Annotated[
         float,
         About(
-            "Budget (0: none)",
+            "Budget",
+            zero="none",
             why="Off: training ends after its steps. Comparisons set it, so that all methods use the same amount.",
             may_change=True,
         ),
@@ -120,7 +121,8 @@ class Measuring(Strict):
     eval_interval: Annotated[
         int,
         About(
-            "Steps between evaluations (0: before and after only)",
+            "Steps between evaluations",
+            zero="before and after only",
             unit="steps",
             why="The verdict needs only before and after; evaluations in between cost time.",
             may_change=True,
@@ -158,7 +160,8 @@ class Measuring(Strict):
     diagnostic_interval: Annotated[
         int,
         About(
-            "Steps between diagnostics (0: never)",
+            "Steps between diagnostics",
+            zero="never",
             unit="steps",
             why="Often enough to show a drift, rarely enough to cost little.",
             may_change=True,
@@ -183,7 +186,8 @@ class Measuring(Strict):
     max_dead_steps: Annotated[
         int,
         About(
-            "Pause after steps without signal (0: never)",
+            "Pause after steps without signal",
+            zero="never",
             unit="steps",
             why="After that many steps without a signal, more steps are unlikely to help.",
             may_change=True,

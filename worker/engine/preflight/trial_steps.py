@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from backend.core.control import ControlSignal
+from backend.core.control import ControlSignal, EventLevel
 from worker.engine.experiment import Experiment, make_train_context
 from worker.engine.faults import Fault
 from worker.engine.measure import device_name
@@ -72,5 +72,5 @@ class SilentObserver:
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         pass
 
-    def event(self, *, level: str, code: str, message: str) -> None:
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
         pass
