@@ -17,6 +17,7 @@ from backend.api.jobs.result_object import ResultObject, result_object
 from backend.base_models import SMALL_MODEL, base_models
 from backend.chat.model_names import no_such_model, resolve_model
 from backend.checks import request_check
+from backend.core.checks import CheckKind
 from backend.db.base import unix_s
 from backend.db.jobs import Job, trained_jobs
 from backend.errors import AppError
@@ -77,7 +78,11 @@ def fetch_model(body: FetchRequest, caller: ServerManage, session: Database) -> 
         )
     return check_object(
         request_check(
-            session, project=caller.project, kind="fetch_model", request=body.model_dump(), body=request_json(body)
+            session,
+            project=caller.project,
+            kind=CheckKind.FETCH_MODEL,
+            request=body.model_dump(),
+            body=request_json(body),
         )
     )
 

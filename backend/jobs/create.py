@@ -27,7 +27,7 @@ from backend.jobs.held_out import require_halves, shared_notices, split_held_out
 from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.imitation import has_target, imitates, require_rows, warm_steps
 from backend.jobs.lifecycle import JobState
-from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
+from backend.jobs.notices import Notice, grader_notices, number_notices, setting_notices
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.targets import require_targets
@@ -152,7 +152,13 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
         seed=seed,
         settings=settings,
         warm_steps=warm_steps(settings, rows=imitated),
-        notices=(*shared_told, *notices, *prompt_notices(settings), *grader_notices(spec), *column_notices),
+        notices=(
+            *shared_told,
+            *notices,
+            *setting_notices(settings, given=reinforcement.x_rlsd),
+            *grader_notices(spec),
+            *column_notices,
+        ),
     )
     require_halves(settings, questions=checked.held_out_rows)
     return checked

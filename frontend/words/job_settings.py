@@ -29,6 +29,11 @@ class When(TypedDict):
 class Setting:
     name: str
     label: str
+    symbol: str
+    unit: str
+    """What its number counts or measures; empty if there is no word for it."""
+    zero: str
+    """What 0 stands for; empty if it is a number like others."""
     kind: Kind
     by_preset: bool
     """Whether the default depends on the preset."""
@@ -36,6 +41,13 @@ class Setting:
     """The reason for the default."""
     when: When | None
     """What the field depends on; None: it is always shown."""
+
+    @property
+    def title(self) -> str:
+        """The label with its symbol, its unit if the label does not name it, and what 0 means."""
+        unit = "" if self.unit in self.label.casefold() else self.unit
+        notes = "; ".join(filter(None, (unit, self.zero and f"0: {self.zero}")))
+        return " ".join(filter(None, (self.label, self.symbol, notes and f"({notes})")))
 
     def is_shown(self, settings: Json) -> bool:
         """Return whether the setting has an effect, given the values of the settings above it."""

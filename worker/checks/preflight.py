@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from backend.base_models import base_models
 from backend.checks import Progress
+from backend.core.checks import CheckKind
 from backend.core.hints import Hint
 from backend.core.methods import method_named
 from backend.core.settings.spec import RlsdSettings
@@ -67,7 +68,7 @@ def preflight_step(experiment: Experiment, *, job: PreparedJob, progress: Progre
     """Build the pre-flight check of a job, on the policy to be trained. Only the leader reports progress."""
     reported = progress if experiment.world.is_leader else (lambda _done, _total, _unit: None)
     return CheckStep(
-        check="preflight",
+        check=CheckKind.PREFLIGHT,
         enabled=job.spec.preflight_rows > 0,
         run=lambda: preflight_report(experiment, job=job, progress=reported),
         collective=True,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from backend.cli.standalone import Mapping, run_standalone
+from backend.cli.standalone import Mapping
 from backend.datasets.rows.rows import NormalRow, items_and_answers, read_rows
 from backend.datasets.rows.shape import ColumnMapping, parse_mapping
 from backend.errors import AppError
@@ -20,14 +20,13 @@ from backend.jobs.components import component_weights
 from backend.jobs.held_out import count_shared, require_halves, shared_notices
 from backend.jobs.hints import first_without_in_rows, resolve_hint
 from backend.jobs.imitation import require_rows
-from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
+from backend.jobs.notices import Notice, grader_notices, number_notices, setting_notices
 from backend.jobs.request import JobRequest, first_validation_error
 from backend.jobs.resolve import resolve_settings
 from backend.verifiers.reading import with_decimal_marks
 from backend.verifiers.specs import parse_spec
 from worker.checks.self_check import read_grader
-from worker.engine.distributed import ProcessLost
-from worker.faults import classify
+from worker.commands.foreground import run_in_foreground
 from worker.runs.folder_sink import FolderSink, LocalJob
 from worker.runs.run_job import run_job
 from worker.training.launch import launch
@@ -110,7 +109,7 @@ def prepare_job(
         notices=(
             *shared,
             *notices,
-            *prompt_notices(spec),
+            *setting_notices(spec, given=reinforcement.x_rlsd),
             *grader_notices(grader),
             *number_notices(columns.values()),
         ),
@@ -142,13 +141,7 @@ def _rows(path: Path, *, mapping: ColumnMapping | None) -> Sequence[NormalRow]:
 
 
 def main() -> None:
-    try:
-        run_standalone(train, name="train")
-    except (AppError, ValueError, MemoryError) as error:  # anything else is a bug, shown with its traceback
-        print(f"rlsd: {classify(error)['message']}", file=sys.stderr)
-        sys.exit(1)
-    except ProcessLost:  # the process that failed has printed the reason
-        sys.exit(1)
+    run_in_foreground(train, name="train")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypedDict
 
-from backend.core.control import ControlSignal
+from backend.core.control import ControlSignal, EventLevel
 from backend.core.statistics import Interval
 from worker.engine.distributed import ProcessGroup
 from worker.engine.evaluation.evaluate import PairedComparison
@@ -140,8 +140,8 @@ class Observer(Protocol):
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Store a checkpoint."""
 
-    def event(self, *, level: str, code: str, message: str) -> None:
-        """Record an event for the user; `level` is "info", "warn" or "error"."""
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
+        """Record an event for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class SharedObserver:
         if self.world.is_leader:
             self.observer.checkpoint(checkpoint)
 
-    def event(self, *, level: str, code: str, message: str) -> None:
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
         """Report from the leader only."""
         if self.world.is_leader:
             self.observer.event(level=level, code=code, message=message)

@@ -11,7 +11,8 @@ from pathlib import Path
 from sqlalchemy import insert, select
 
 from backend import blobs
-from backend.core.control import ControlSignal
+from backend.core.checks import CheckName
+from backend.core.control import ControlSignal, EventLevel
 from backend.core.settings.spec import RlsdSettings
 from backend.core.storable import storable
 from backend.datasets.rows.rows import load_rows
@@ -19,7 +20,6 @@ from backend.db.base import Json, utc_now
 from backend.db.engine import transaction
 from backend.db.training import Evaluation, Rollout, Step, step_of_model
 from backend.jobs import checkpoints, checks, events
-from backend.jobs.checks import CheckName
 from backend.jobs.imitation import beyond_imitation_of
 from backend.jobs.lease import HeldJob, Lease
 from backend.jobs.lifecycle import JobState
@@ -158,7 +158,7 @@ class DatabaseSink:
             [e.result | {"created_at": e.created_at.timestamp()} for e in evaluations],
         )
 
-    def event(self, *, level: str, code: str, message: str) -> None:
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
         with self._held() as held:
             held.record(code=code, message=message, level=level)
 

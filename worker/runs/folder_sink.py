@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from backend.core.beyond_imitation import beyond_imitation
-from backend.core.control import ControlSignal
+from backend.core.checks import CheckName
+from backend.core.control import ControlSignal, EventLevel
 from backend.core.methods import METHODS
 from backend.core.verdict import verdict_lines
 from backend.db.base import Json
 from backend.errors import AppError
 from backend.jobs import checks
-from backend.jobs.checks import CheckName
 from backend.jobs.notices import Notice
 from backend.tracking.run import Figures, TrackedRun, flat
 from backend.tracking.whole import figures_of
@@ -157,7 +157,7 @@ class FolderSink:
         evaluations = [line | {"created_at": times.get(line["step"], time.time())} for line in self.evaluations]
         return figures_of(steps, evaluations)
 
-    def event(self, *, level: str, code: str, message: str) -> None:
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
         print(f"{level}: {message} ({code})", flush=True)
 
     def end(self, ending: Ending, *, policy: Policy, teacher: Policy | None, sandbox: Json) -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from backend.core.control import ControlSignal
+from backend.core.control import ControlSignal, EventLevel
 from backend.tracking.choice import error_summary
 from backend.tracking.run import Figures, TrackedRun, Tracker, evaluation_figures, is_repeated, step_figures
 from worker.engine.observer import Checkpoint, EvaluationReport, Observer, StepReport
@@ -59,7 +59,7 @@ class TrackedObserver:
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         self._observer.checkpoint(checkpoint)
 
-    def event(self, *, level: str, code: str, message: str) -> None:
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
         self._observer.event(level=level, code=code, message=message)
 
     def close(self, ending: Ending) -> None:

@@ -11,6 +11,7 @@ from backend.api.http.paging import After, Limit, ListItem, Order, Page, PagePar
 from backend.api.http.rights import JobsRead, JobsWrite
 from backend.api.jobs.job_object import JobObject, job_object, with_results
 from backend.base_models import base_models
+from backend.core.control import EventLevel
 from backend.db.base import unix_s
 from backend.db.jobs import Job, JobEvent, events_of, jobs_of
 from backend.db.training import Checkpoint, checkpoints_of, sizes_of_checkpoints
@@ -40,7 +41,7 @@ class EventObject(ListItem):
 
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
     created_at: int
-    level: Literal["info", "warn", "error"]
+    level: EventLevel
     message: str
     type: Literal["message"] = "message"
     data: dict[str, Any] | None

@@ -131,7 +131,8 @@ class Credit(Strict):
     lambda_decay_steps: Annotated[
         int,
         About(
-            "Steps until λ is 0 (0: constant)",
+            "Steps until λ is 0",
+            zero="constant",
             unit="steps",
             why="As published, the teacher fades out; with Steady it stays, since its weights are normalised.",
             part=Part.FADING,
@@ -204,7 +205,8 @@ class Credit(Strict):
     divergence_top_k: Annotated[
         int,
         About(
-            "Vocabulary entries compared (0: all)",
+            "Vocabulary entries compared",
+            zero="all",
             unit="tokens",
             why="The whole vocabulary is exact; 100 entries are nearly the same and save memory.",
             part=Part.DIVERGENCE,
@@ -216,7 +218,8 @@ class Credit(Strict):
     divergence_clip: Annotated[
         float,
         About(
-            "Clip per vocabulary entry (0: none)",
+            "Clip per vocabulary entry",
+            zero="none",
             why="No clipping, as published for most methods.",
             part=Part.DIVERGENCE,
             when=When("divergence", Divergence.SAMPLED, differs=True),

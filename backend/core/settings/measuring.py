@@ -29,7 +29,14 @@ class Asking(Strict):
         "the beginning of the row's own system message: in training, in the teacher's prompts, in evaluations and in "
         "the pre-flight. Verifiers do not get it. The trained model should be asked with it too.",
     )
-    example_rows: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
+    example_rows: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
+        About(
+            "Rows in the instruction",
+            why="An instruction need not show examples.",
+            in_form=False,
+        ),
+    ] = Field(
         (),
         max_length=MAX_EXAMPLES,
         description="Numbers of the rows, from 0, that the instruction shows as examples: neither trained nor measured "
@@ -110,7 +117,8 @@ class Measuring(Strict):
     budget: Annotated[
         float,
         About(
-            "Budget (0: none)",
+            "Budget",
+            zero="none",
             why="Off: training ends after its steps. Comparisons set it, so that all methods use the same amount.",
             may_change=True,
         ),
@@ -143,7 +151,8 @@ class Measuring(Strict):
     eval_interval: Annotated[
         int,
         About(
-            "Steps between evaluations (0: before and after only)",
+            "Steps between evaluations",
+            zero="before and after only",
             unit="steps",
             why="The verdict needs only before and after; evaluations in between cost time.",
             may_change=True,
@@ -166,7 +175,9 @@ class Measuring(Strict):
     patience: Annotated[
         int,
         About(
-            "Evaluations without improvement before the end (0: no early end)",
+            "Evaluations without improvement before the end",
+            unit="evaluations",
+            zero="no early end",
             unit="evaluations",
             why="Off: training ends after its steps. A few evaluations tell a bad turn from chance.",
             when=When("keep", Keep.BEST),
@@ -211,7 +222,8 @@ class Measuring(Strict):
     diagnostic_interval: Annotated[
         int,
         About(
-            "Steps between diagnostics (0: never)",
+            "Steps between diagnostics",
+            zero="never",
             unit="steps",
             why="Often enough to show a drift, rarely enough to cost little.",
             may_change=True,
@@ -236,7 +248,8 @@ class Measuring(Strict):
     max_dead_steps: Annotated[
         int,
         About(
-            "Pause after steps without signal (0: never)",
+            "Pause after steps without signal",
+            zero="never",
             unit="steps",
             why="After that many steps without a signal, more steps are unlikely to help.",
             may_change=True,

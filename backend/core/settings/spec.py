@@ -20,7 +20,29 @@ from backend.core.settings.machine import Checking, Machine
 from backend.core.settings.measuring import Asking, Measuring, Sampling
 from backend.core.settings.update import Lora, Training, Update
 
+
+class Choosing(Strict):
+    """The method, and the defaults of other settings."""
+
+    preset: Annotated[
+        Preset, About("Preset", why="As published: rows need only answers.", may_change=True, in_form=False)
+    ] = Field(
+        Preset.PAPER,
+        description="The defaults of other settings. `x-presets` lists them.",
+        json_schema_extra=lambda schema: schema.update(_preset_facts()),
+    )
+    method: Annotated[MethodName, About("Method", why="The method that this project is built for.", in_form=False)] = (
+        Field(
+            MethodName.RLSD,
+            description="How the score of a completion is distributed over its tokens. `x-methods` describes each "
+            "method, its teacher, and the settings it uses.",
+            json_schema_extra=lambda schema: schema.update(_method_facts()),
+        )
+    )
+
+
 SECTIONS: Mapping[str, type[Strict]] = {
+    "Method": Choosing,
     "Instruction": Asking,
     "Training": Training,
     "Teacher": Teacher,
@@ -40,8 +62,12 @@ UNDESCRIBED = ("name", "advantage", "parts")
 
 def settings_of(parts: Sequence[Part]) -> list[str]:
     """Return the settings that these parts of a method read."""
-    fields = [(field.alias or name, about(field)) for s in SECTIONS.values() for name, field in s.model_fields.items()]
-    return [name for part in parts for name, facts in fields if facts is not None and facts.part is part]
+    fields = [
+        (field.alias or name, about(name, field))
+        for section in SECTIONS.values()
+        for name, field in section.model_fields.items()
+    ]
+    return [name for part in parts for name, facts in fields if facts.part is part]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +103,17 @@ PRESETS: Mapping[Preset, PresetFacts] = {
 }
 
 
-def _describe_presets(schema: dict[str, Any]) -> None:
-    schema["x-presets"] = {name: asdict(facts) for name, facts in PRESETS.items()}
+def _preset_facts() -> dict[str, Any]:
+    return {"x-presets": {name: asdict(facts) for name, facts in PRESETS.items()}}
 
 
-def _describe_methods(schema: dict[str, Any]) -> None:
-    schema["x-methods"] = {
+def _method_facts() -> dict[str, Any]:
+    facts = {
         name: {key: value for key, value in asdict(method).items() if key not in UNDESCRIBED}
         | {"silenced_by": method.silenced_by, "reads": settings_of(method.parts)}
         for name, method in METHODS.items()
     }
+    return {"x-methods": facts}
 
 
 def method_schema(ref_template: str) -> dict[str, Any]:
@@ -101,27 +128,17 @@ def method_schema(ref_template: str) -> dict[str, Any]:
 
 
 # The fields of the last base come first.
-class RlsdSettings(Machine, Checking, Measuring, Sampling, Update, Credit, Teacher, Training, Asking):
+class RlsdSettings(Machine, Checking, Measuring, Sampling, Update, Credit, Teacher, Training, Asking, Choosing):
     """Every setting of a run. Defaults are the paper's (preset `paper`), except for LoRA's learning rate."""
 
-    preset: Annotated[Preset, About("Preset", why="As published: rows need only answers.", may_change=True)] = Field(
-        Preset.PAPER,
-        description="The defaults of other settings. `x-presets` lists them.",
-        json_schema_extra=_describe_presets,
-    )
-    method: MethodName = Field(
-        MethodName.RLSD,
-        description="How the score of a completion is distributed over its tokens. `x-methods` describes each method, "
-        "its teacher, and the settings it uses.",
-        json_schema_extra=_describe_methods,
-    )
     warm_start: WarmStart = Field(default_factory=WarmStart)
     lora: Lora = Field(default_factory=Lora)
 
 
 MAY_CHANGE = frozenset(
     name
-    for name, field in RlsdSettings.model_fields.items()
-    if (facts := about(field)) is not None and facts.may_change
+    for section in SECTIONS.values()
+    for name, field in section.model_fields.items()
+    if about(name, field).may_change
 )
 """Settings that may change when a run continues from a checkpoint."""

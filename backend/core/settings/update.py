@@ -111,7 +111,8 @@ class Update(Strict):
     overlong_buffer: Annotated[
         int,
         About(
-            "Tokens before the limit that cost reward (DAPO; 0: none)",
+            "Tokens before the limit that cost reward (DAPO)",
+            zero="none",
             unit="tokens",
             why="Off: the reward is the verifier's score alone. Worth it if completions grow up to their limit.",
             part=Part.ADVANTAGE,
@@ -167,7 +168,8 @@ class Update(Strict):
     kl_beta: Annotated[
         float,
         About(
-            "Penalty for distance to the base model (0: none)",
+            "Penalty for distance to the base model",
+            zero="none",
             symbol="β",
             why="Off, as in most recipes for verified rewards: it costs a pass of the base model and slows learning.",
         ),
@@ -225,7 +227,10 @@ class Lora(Strict):
     dropout: Annotated[float, About("Dropout", why="Training on rewards rarely overfits within one job.")] = Field(
         0.0, ge=0, lt=1, description="Fraction of the adapter's inputs dropped in training."
     )
-    target_modules: str | tuple[str, ...] = Field(
+    target_modules: Annotated[
+        str | tuple[str, ...],
+        About("Layers", why="All of them: an adapter of few layers learns less at the same rank.", in_form=False),
+    ] = Field(
         ALL_LINEAR,
         description="Names of the layers that get an adapter (the ends of their full names), or `all-linear`.",
     )

@@ -82,6 +82,14 @@ def _table(title: str, settings: Sequence[Setting], values: Json, *, chosen: Jso
         st.table(lines, hide_index=True, border="horizontal", alt=f"Settings: {title}")
 
 
+def quantity(setting: Setting, value: float) -> str:
+    """Write a number with its unit, or the word that 0 stands for."""
+    if value == 0 and setting.zero:
+        return setting.zero
+    number = f"{value:,}" if setting.kind == "whole" else f"{value:g}"
+    return f"{number} {setting.unit.removesuffix('s') if value == 1 else setting.unit}".strip()
+
+
 def in_words(setting: Setting, value: Any, *, schema: Json) -> str:
     if value is None or value == "":
         return "none"
@@ -90,5 +98,5 @@ def in_words(setting: Setting, value: Any, *, schema: Json) -> str:
     if setting.kind == "pair":
         return " and ".join(f"{number:g}" for number in value)
     if setting.kind in ("whole", "number"):
-        return f"{value:,}" if setting.kind == "whole" else f"{value:g}"
+        return quantity(setting, value)
     return facts_of(schema, setting.name).titles.get(str(value), str(value))

@@ -8,8 +8,10 @@ import pytest
 from backend.core.hints import HINTS, Hint
 from backend.core.methods import METHODS, MethodName, Part, method_named
 from backend.core.settings.choices import Preset
+from backend.core.settings.idle import idle_settings
 from backend.core.settings.spec import PRESETS, RlsdSettings, settings_of
 from backend.errors import AppError
+from backend.jobs.notices import setting_notices
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import resolve_settings
 from backend.settings import STARTER_MODEL
@@ -170,6 +172,25 @@ def test_every_method_works_with_every_preset(method: MethodName, preset: Preset
     teacher = {"teacher_model": "starter"} if method is MethodName.OPD else {}
     settings = resolved(x_rlsd={"method": method, "preset": preset, **teacher})
     assert engine_settings(settings, seed=1).method == method
+
+
+@pytest.mark.parametrize(
+    ("x_rlsd", "idle"),
+    [
+        ({"method": "grpo", "lambda": 0.7}, ["grpo does not read lambda"]),
+        ({"method": "good_prefix", "scale_rewards": "none"}, ["good_prefix does not read scale_rewards"]),
+        ({"method": "grpo", "lambda": 0.5, "first_error": False}, []),
+        ({"overlong_penalty": 2, "lambda": 0.7}, ["overlong_penalty needs overlong_buffer other than 0"]),
+        ({"placebo_of": "solution"}, ["placebo_of needs hint to be placebo"]),
+        ({"hint": "placebo", "placebo_of": "solution", "overlong_buffer": 8, "overlong_penalty": 2}, []),
+        ({"preset": "steady", "method": "grpo"}, []),
+    ],
+)
+def test_a_chosen_setting_without_effect_is_named(x_rlsd: dict[str, Any], idle: list[str]) -> None:
+    settings = resolved(x_rlsd=x_rlsd)
+    assert list(idle_settings(settings, given=x_rlsd)) == idle
+    codes = [notice.code for notice in setting_notices(settings, given=x_rlsd)]
+    assert codes == ["idle_settings"] * bool(idle)
 
 
 def test_a_method_and_its_code_have_the_same_name_and_no_method_lacks_code() -> None:

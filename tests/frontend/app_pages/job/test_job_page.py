@@ -268,7 +268,9 @@ def test_all_events_can_be_read_page_by_page(client: Client, key: str, job_id: s
 def test_settings_are_listed_in_words_with_chosen_ones_in_bold(key: str, job_id: str) -> None:
     app = part(key, job_id, "Settings")
     lines = {name: value for table in app.table for name, value in table.value[["setting", "value"]].to_numpy()}
-    assert lines["**Training steps**"] == "2"
+    assert lines["**Training steps**"] == "2 steps"
+    assert lines["Warm-up steps"] == "0 steps"
+    assert lines["Tokens before the limit that cost reward (DAPO)"] == "none"
     assert lines["Hint for the teacher"] == "Answer"
     assert lines["Weight clipping below and above 1"] == "0.2 and 0.2"
     assert lines["Rank"].isdigit()
