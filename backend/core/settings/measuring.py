@@ -178,7 +178,6 @@ class Measuring(Strict):
             "Evaluations without improvement before the end",
             unit="evaluations",
             zero="no early end",
-            unit="evaluations",
             why="Off: training ends after its steps. A few evaluations tell a bad turn from chance.",
             when=When("keep", Keep.BEST),
             may_change=True,
