@@ -1,12 +1,12 @@
 """The interface between a run and its surroundings: the observer and the reports it receives."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, Protocol
 
 from backend.core.control import ControlSignal
 from backend.core.statistics import Interval
 from worker.engine.distributed import ProcessGroup
-from worker.engine.types import QuestionScores, Score
+from worker.engine.types import QuestionScores, Score, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,6 @@ class StepReport:
     metrics: dict[str, float]
     """By the names in `metrics.py`; undefined metrics are left out."""
     rollouts: list[RolloutReport]
-
-
-class Selection(TypedDict):
-    """The score by which a step is kept."""
-
-    mean: float
-    n: int
-    """Questions with a score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
