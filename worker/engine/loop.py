@@ -15,15 +15,7 @@ from worker.engine.evaluation.evaluate import compare, evaluate, question_means
 from worker.engine.evaluation.keeping import Kept, better, early_end, halves, kept_sentence, selection_of
 from worker.engine.experiment import Experiment, TrainContext, make_train_context
 from worker.engine.faults import memory_errors_as_faults
-from worker.engine.observer import (
-    Checkpoint,
-    EvaluationReport,
-    Observer,
-    Phase,
-    Selection,
-    SharedObserver,
-    StepReport,
-)
+from worker.engine.observer import Checkpoint, EvaluationReport, Observer, Phase, SharedObserver, StepReport
 from worker.engine.rollouts.reward import VerifierFaults, check_fault_share
 from worker.engine.settings import Settings
 from worker.engine.step import take_step
@@ -31,7 +23,7 @@ from worker.engine.training import checkpoint
 from worker.engine.training.budget import budget_message, is_used_up, step_usage
 from worker.engine.training.checkpoint import Fingerprint, fingerprint, require_same_run
 from worker.engine.training.watchdog import NoSignal, Watchdog
-from worker.engine.types import Ending, QuestionScores
+from worker.engine.types import Ending, QuestionScores, Selection
 
 
 class Interrupted(Exception):  # noqa: N818 - a way for a run to end, not an error

@@ -1,13 +1,13 @@
 """The interface between a run and its surroundings: the observer and the reports it receives."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, Protocol
 
 from backend.core.control import ControlSignal, EventLevel
 from backend.core.statistics import Interval
 from worker.engine.distributed import ProcessGroup
 from worker.engine.evaluation.evaluate import PairedComparison
-from worker.engine.types import QuestionScores, Score
+from worker.engine.types import QuestionScores, Score, Selection
 
 Phase = Literal["baseline", "warm", "interim", "trained"]
 """When an evaluation is made: before the first step, after the warm start, in between, after the last step."""
@@ -74,14 +74,6 @@ class StepReport:
     """Empty in a step of imitation."""
     warm_steps: int = 0
     """Steps of the run's warm start."""
-
-
-class Selection(TypedDict):
-    """The score by which a step is kept."""
-
-    mean: float
-    n: int
-    """Questions with a score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from worker.engine.evaluation.evaluate import question_means
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
-from worker.engine.observer import Selection
 from worker.engine.seeds import derive
-from worker.engine.types import QuestionScores
+from worker.engine.types import QuestionScores, Selection
 
 LEAST_QUESTIONS = 4
 """Two choose, two measure."""
