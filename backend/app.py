@@ -9,6 +9,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
+from pydantic import TypeAdapter
 from starlette.middleware.exceptions import ExceptionMiddleware
 
 from backend.api import chat, checks, models
@@ -34,7 +35,8 @@ from backend.api.verifiers import routes as verifiers
 from backend.chat.client import ChatClient
 from backend.chat.response_objects import Chunk
 from backend.comparisons.cache import AnalysisCache
-from backend.core.settings.spec import RlsdSettings, method_schema
+from backend.core.hints import HintFacts
+from backend.core.settings.spec import PresetFacts, RlsdSettings, method_schema
 from backend.datasets.reading import background
 from backend.stack.logs import configure_logs
 
@@ -101,7 +103,7 @@ DESCRIPTION = """Files, graders, jobs and models in the shapes of OpenAI's API, 
 
 
 COMPONENT = "#/components/schemas/{model}"
-DESCRIBED = (RlsdSettings, SelfCheckResult, Chunk)
+DESCRIBED: tuple[type[Any], ...] = (RlsdSettings, SelfCheckResult, Chunk, PresetFacts, HintFacts)
 """Models of what requests and responses hold as plain JSON or as text."""
 
 
@@ -161,7 +163,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         )
         components = schema["components"]["schemas"]
         described = {
-            model.__name__: model.model_json_schema(by_alias=True, ref_template=COMPONENT) for model in DESCRIBED
+            model.__name__: TypeAdapter(model).json_schema(by_alias=True, ref_template=COMPONENT) for model in DESCRIBED
         }
         for name, each in {**described, "Method": method_schema(COMPONENT)}.items():
             components.update({**each.pop("$defs", {}), **components, name: each})

@@ -75,7 +75,11 @@ def evaluation_key(session: Session, jobs: Sequence[Job]) -> tuple[Hashable, ...
 def load_run(session: Session, job: Job, *, arm: str) -> Run:
     """Load the evaluations and the resource use of one job."""
     by_step = {
-        each.step: EvaluationScores(each.step, {of["row"]: of["scores"] for of in each.result["per_question"]})
+        each.step: EvaluationScores(
+            each.step,
+            {of["row"]: of["scores"] for of in each.result["per_question"]},
+            selection=(each.result.get("selection") or {}).get("mean"),
+        )
         for each in evaluations_of(session, job)
     }
     known = metrics_of(session, job)

@@ -103,6 +103,12 @@ def evaluations_of(session: Session, job: Job) -> Sequence[Evaluation]:
     return session.scalars(of_job.order_by(Evaluation.step, Evaluation.created_at)).all()
 
 
+def step_of_model(session: Session, job: Job) -> int:
+    """Return the step whose adapter is that of a job which is done: the last one, or the best if that is kept."""
+    kept = session.scalar(select(Evaluation.step).where(Evaluation.job_id == job.id, Evaluation.phase == "trained"))
+    return job.step if kept is None else kept
+
+
 def held_out_means(session: Session, jobs: Collection[Job]) -> dict[tuple[str, str], float]:
     """Return the mean scores before training, after a warm start and after training, by job id and phase."""
     rows = session.execute(
@@ -128,7 +134,7 @@ def seconds_of_evaluations(session: Session, job: Job) -> dict[int, float]:
 
 
 def newest_steps(session: Session, job: Job, *, after: int, limit: int) -> Sequence[tuple[int, datetime]]:
-    """Return number and time of the job's last steps after this one, the newest first."""
+    """Return number and time of the job's last steps after step `after`, the newest first."""
     steps = select(Step.step, Step.created_at).where(Step.job_id == job.id, Step.step > after)
     return session.execute(steps.order_by(Step.step.desc()).limit(limit)).tuples().all()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from backend.core.methods import METHODS, Method, Part, TeacherKind
+from backend.core.methods import METHODS, Method, Part, TeacherKind, methods_with
 from backend.core.settings.about import About, Strict, When, about
 from backend.core.settings.choices import Preset
 from backend.core.settings.imitation import WarmStart
@@ -22,14 +22,15 @@ NESTED: Mapping[str, type[Strict]] = {"Warm start": WarmStart, "Adapter (LoRA)":
 """Sections whose settings are those of one setting: `warm_start`, `lora`."""
 ALL_SECTIONS: Mapping[str, type[Strict]] = {**SECTIONS, **NESTED}
 PAPERS = "https://arxiv.org/abs/"
-OF_EVERY_TEACHER = (Part.HINT, Part.TEACHER, Part.MASK)
+SHARED = (Part.REWARD, Part.ADVANTAGE, Part.HINT, Part.TEACHER, Part.REASONING, Part.FIRST_ERROR)
+"""Parts that most methods have, so that their settings are nothing of a method's own."""
 KINDS = {"boolean": "yes_no", "integer": "whole", "number": "number", "array": "pair"}
 """The field of a form, by the type in the schema."""
 TEACHERS = {TeacherKind.NONE: "none", TeacherKind.EXTERNAL: "another model with the same tokenizer, no hint"}
 
 
 def job_settings_form() -> str:
-    """Return the form as JSON: `[{title, settings: [{name, label, kind, by_preset, why, when}]}]`."""
+    """Return the form as JSON: titles of methods, `{sections: [{title, settings: [{name, label, ...}]}]}`."""
     sections = [
         {
             "title": title,
@@ -38,7 +39,7 @@ def job_settings_form() -> str:
                     "name": setting.name,
                     "label": _label(setting.about),
                     "kind": setting.kind,
-                    "by_preset": section in SECTIONS.values() and setting.name in PRESETS[Preset.STEADY],
+                    "by_preset": section in SECTIONS.values() and setting.name in PRESETS[Preset.STEADY].values,
                     "why": setting.about.why,
                     "when": _when(
                         setting.about.when, section=RlsdSettings if section in SECTIONS.values() else section
@@ -50,7 +51,8 @@ def job_settings_form() -> str:
         }
         for title, section in ALL_SECTIONS.items()
     ]
-    return json.dumps(sections, indent=1, ensure_ascii=False) + "\n"
+    form = {"methods": {name: method.title for name, method in METHODS.items()}, "sections": sections}
+    return json.dumps(form, indent=1, ensure_ascii=False) + "\n"
 
 
 def tables() -> dict[str, str]:
@@ -69,12 +71,12 @@ def tables() -> dict[str, str]:
                 (
                     setting.written,
                     _shown(setting.default),
-                    _shown(PRESETS[Preset.STEADY][setting.name]),
+                    _shown(PRESETS[Preset.STEADY].values[setting.name]),
                     setting.schema["description"],
                 )
                 for section in SECTIONS.values()
                 for setting in _settings(section)
-                if setting.name in PRESETS[Preset.STEADY]
+                if setting.name in PRESETS[Preset.STEADY].values
             ],
         ),
         "published": _table(
@@ -158,7 +160,7 @@ def _of_section(section: type[Strict]) -> str:
 
 
 def _readers(part: Part | None) -> str:
-    return "all" if part is None else _listed([name for name, method in METHODS.items() if part in method.parts])
+    return "all" if part is None else _listed(methods_with(part))
 
 
 def _values(setting: _Setting) -> str:
@@ -212,7 +214,7 @@ def _teacher(method: Method) -> str:
 
 
 def _own_settings(method: Method) -> str:
-    return _listed(settings_of([part for part in method.parts if part not in OF_EVERY_TEACHER]))
+    return _listed(settings_of([part for part in method.parts if part not in SHARED]))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -14,15 +14,18 @@ KEPT_LAST = 2
 KEPT_BEST = 3
 
 
-def store(session: Session, job: Job, data: bytes, *, step: int, score: float | None) -> None:
-    """Add a checkpoint, with the held-out score at its step, and delete those that are no longer kept."""
+def store(session: Session, job: Job, data: bytes, *, step: int, score: float | None, kept_step: int | None) -> None:
+    """Add a checkpoint, with the held-out score at its step, and delete those that are no longer kept.
+
+    `kept_step`: that of the job's best step so far, where it keeps the best.
+    """
     blob = blobs.put(session, [data])
     session.add(
         Checkpoint(id=new_id("ftckpt"), job_id=job.id, step=step, created_at=utc_now(), sha256=blob.sha256, score=score)
     )
     session.flush()
     job.futile_claims = 0
-    _prune(session, job)
+    _prune(session, job, kept_step=kept_step)
     events.announce(session, job.id)
 
 
@@ -56,11 +59,11 @@ def trained_tokens(session: Session, job: Job, *, step: int) -> int:
     return int(session.scalar(select(tokens).where(Step.job_id == job.id, Step.step <= step)) or 0)
 
 
-def _prune(session: Session, job: Job) -> None:
-    """Delete all checkpoints, with their blobs, except the last ones and the best by held-out score."""
+def _prune(session: Session, job: Job, *, kept_step: int | None) -> None:
+    """Delete all checkpoints, with their blobs, except the last ones, the best by score and those of `kept_step`."""
     found = session.scalars(_newest_first(job)).all()
     best = sorted((c for c in found if c.score is not None), key=lambda c: (-(c.score or 0.0), -c.step))[:KEPT_BEST]
-    kept = {c.id for c in [*found[:KEPT_LAST], *best]}
+    kept = {c.id for c in [*found[:KEPT_LAST], *best]} | {c.id for c in found if c.step == kept_step}
     for checkpoint in found:
         if checkpoint.id not in kept:
             session.delete(checkpoint)

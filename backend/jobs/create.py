@@ -23,7 +23,7 @@ from backend.jobs.components import component_weights
 from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
 from backend.jobs.examples import without_examples
-from backend.jobs.held_out import shared_notices, split_held_out
+from backend.jobs.held_out import require_halves, shared_notices, split_held_out
 from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.imitation import has_target, imitates, require_rows, warm_steps
 from backend.jobs.lifecycle import JobState
@@ -143,7 +143,7 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
         first_without=first_without_in_file(session, training, spec=spec),
         filename=training.filename,
     )
-    return CheckedJob(
+    checked = CheckedJob(
         training=training,
         validation=validation,
         shared_rows=shared,
@@ -154,6 +154,8 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
         warm_steps=warm_steps(settings, rows=imitated),
         notices=(*shared_told, *notices, *prompt_notices(settings), *grader_notices(spec), *column_notices),
     )
+    require_halves(settings, questions=checked.held_out_rows)
+    return checked
 
 
 def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
-from backend.core.hints import ROW_HINTS, Hint
+from backend.core.hints import HINTS, ROW_HINTS, Hint
 from backend.core.methods import METHODS, MethodName, TeacherKind
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.recognise import IMAGE_COLUMNS, RULES
@@ -27,13 +27,6 @@ from backend.verifiers.specs import Python, Single, Spec
 FirstLineWithout = Callable[[Hint], int | None]
 """(kind of hint) -> line of the first row without it; None if all rows have it."""
 
-HINT_NAMES = {
-    Hint.ANSWER: "answer",
-    Hint.SOLUTION: "solution",
-    Hint.TRAJECTORY: "trajectory",
-    Hint.PRIVILEGED: "`privileged_context` or `teacher_prompt`",
-    Hint.GRADER: "value that the grader looks up",
-}
 NO_HINT = "The rows have neither an answer nor a text for the teacher, and the grader looks up no value in line"
 _REFERENCE = DatasetRow.normal["reference"]
 _HINT = DatasetRow.normal["hint"]
@@ -155,7 +148,7 @@ def _missing(kind: Hint, *, line: int, filename: str, placebo: bool) -> AppError
     """Return the error for a missing hint, without which teacher and student would be the same model."""
     advice = "set its column with `mapping` at upload" if kind is Hint.ANSWER else "use the hint 'answer'"
     return AppError(
-        f"The hint is {'another' if placebo else 'each'} row's {HINT_NAMES[kind]}, but line {line} of '{filename}' has "
+        f"The hint is {'another' if placebo else 'each'} row's {HINTS[kind].lack}, but line {line} of '{filename}' has "
         f"none: {advice}, or add the value to the file.",
         code="missing_hint",
         param=f"{X_RLSD}.{'placebo_of' if placebo else 'hint'}",

@@ -75,9 +75,9 @@ class HeldJob:
         control.set_state(self.session, self.job, JobState.PAUSING if pausing else JobState.RUNNING)
         return checkpoints.restore(self.session, self.job)
 
-    def checkpoint(self, data: bytes, *, step: int, score: float | None) -> None:
-        """Store a checkpoint, with the held-out score at its step."""
-        checkpoints.store(self.session, self.job, data, step=step, score=score)
+    def checkpoint(self, data: bytes, *, step: int, score: float | None, kept_step: int | None) -> None:
+        """Store a checkpoint; see `checkpoints.store`."""
+        checkpoints.store(self.session, self.job, data, step=step, score=score, kept_step=kept_step)
 
     def record(self, *, code: str, message: str, level: str = "info", data: dict[str, Any] | None = None) -> None:
         """Add an event of the job."""

@@ -118,12 +118,21 @@ Level = Literal["pass", "warn", "fail"]
 """Severity of a finding."""
 
 
+class Remedy(TypedDict):
+    """What may cure a finding, ready to be tried. `changes`: fields of the same request, with nested ones merged."""
+
+    code: str
+    title: str
+    changes: Json
+
+
 class Finding(TypedDict):
     """A single result of a check. `code` is stable and documented; `message` is one or two sentences for people."""
 
     code: str
     level: Level
     message: str
+    remedies: NotRequired[list[Remedy]]
 
 
 class CheckVerdict(TypedDict):
@@ -135,7 +144,9 @@ class CheckVerdict(TypedDict):
 
 
 class CheckpointMetrics(TypedDict):
-    """`x_score` is the mean score on held-out questions, if it was measured at this step."""
+    """`x_score` is the mean score on held-out questions, if it was measured at this step; of a job that keeps the best
+    step, on those that choose it.
+    """
 
     step: int
     x_score: float | None
@@ -435,11 +446,19 @@ class SinceWarmStart(TypedDict):
     sentence: NotRequired[str | None]
 
 
+class HeldOutSelection(TypedDict):
+    """The mean score on the `n` questions that choose which step is kept."""
+
+    mean: float
+    n: int
+
+
 class EvaluationObject(TypedDict):
     """The mean score with its interval over `n` questions with `k` completions each, without the `unscored` ones of
     all `completions` (abstentions, errors, timeouts); `p_value` and `difference` are against the baseline, `seconds`
     the duration. `since_warm_start` is the difference from the evaluation after the warm start, phase `warm`; None
-    before it and without one.
+    before it and without one. Of a job that keeps the best step, `selection` is the other half of the questions, which
+    chooses it, and `trained` repeats the evaluation of the step that was kept.
     """
 
     id: str
@@ -456,6 +475,7 @@ class EvaluationObject(TypedDict):
     p_value: NotRequired[float | None]
     difference: NotRequired[dict[str, float] | None]
     since_warm_start: NotRequired[SinceWarmStart | None]
+    selection: NotRequired[HeldOutSelection | None]
     seconds: NotRequired[float | None]
 
 
@@ -695,6 +715,15 @@ class HeldOut(TypedDict):
     after: float | None
 
 
+class HintFacts(TypedDict):
+    """A kind of hint shown to the teacher."""
+
+    title: str
+    summary: str
+    lack: NotRequired[str]
+    control: NotRequired[bool]
+
+
 class InstructionObject(TypedDict):
     """A template. `fits`: whether it asks for the form that the verifier reads."""
 
@@ -897,6 +926,7 @@ class Method(TypedDict):
     hint: Hint | None
     contrast: Hint | None
     defaults: Json
+    silenced_by: Literal["lambda", "alpha"] | None
     reads: list[str]
 
 
@@ -949,6 +979,14 @@ class Page(TypedDict, Generic[Item]):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+
+class PresetFacts(TypedDict):
+    """Defaults that go together."""
+
+    title: str
+    summary: str
+    values: Json
 
 
 class Quotas(TypedDict):

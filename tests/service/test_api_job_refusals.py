@@ -84,6 +84,15 @@ def test_components_are_normalised_apart_only_if_there_are_some(api: Api) -> Non
     assert "not 'max(exact, digits)'" in error["message"]
 
 
+def test_too_few_held_out_questions_are_not_halved(api: Api) -> None:
+    body = job_body(api.dataset(30), x_rlsd={"keep": "best", "eval_interval": 5, "held_out_share": 0.1})
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)
+    assert error["param"] == f"{X_RLSD}.keep"
+    assert "at least 4 are needed, and there are 3" in error["message"]
+    body["method"]["reinforcement"]["x_rlsd"]["held_out_share"] = 0.2
+    create_job(api, body)
+
+
 def test_a_row_without_the_hint_is_named_by_its_line(api: Api) -> None:
     rows: list[dict[str, Any]] = [{"question": f"q{n}", "answer": "a", "solution": "s"} for n in range(5)]
     rows[3] = {"question": "q3", "answer": "a"}

@@ -17,7 +17,7 @@ from backend.datasets.rows.rows import NormalRow, items_and_answers, read_rows
 from backend.datasets.rows.shape import ColumnMapping, parse_mapping
 from backend.errors import AppError
 from backend.jobs.components import component_weights
-from backend.jobs.held_out import count_shared, shared_notices
+from backend.jobs.held_out import count_shared, require_halves, shared_notices
 from backend.jobs.hints import first_without_in_rows, resolve_hint
 from backend.jobs.imitation import require_rows
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
@@ -97,6 +97,7 @@ def prepare_job(
     component_weights(spec, grader)
     target = spec.warm_start.target.value
     require_rows(spec, with_text=[getattr(task, target) is not None for task in tasks], filename=data.name)
+    require_halves(spec, questions=len(held_out))
     return LocalJob(
         model=request.model,
         name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",

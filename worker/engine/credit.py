@@ -14,9 +14,12 @@ from worker.engine.methods.base import Credit, CreditInputs, Options
 def assign_credit(method: str, inputs: CreditInputs, options: Options) -> Credit:
     """Compute token advantages, weights and deltas, all without gradient.
 
-    ValueError for an unknown method or missing teacher log-probabilities.
+    ValueError for an unknown method, one that imitates, or missing teacher log-probabilities.
     """
-    return METHODS[method_named(method).name](inputs, options)
+    name = method_named(method).name
+    if name not in METHODS:
+        raise ValueError(f"the method {name} imitates and assigns no credit")
+    return METHODS[name](inputs, options)
 
 
 def token_advantages(

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from backend.core.methods import Method, TeacherKind, method_named
-from backend.core.settings.choices import Combine, Divergence
+from backend.core.methods import METHODS, Method, TeacherKind
+from backend.core.settings.choices import Combine, Divergence, Keep
+from backend.core.settings.contradictions import contradiction
 from worker.engine.distributed import ProcessGroup
+from worker.engine.evaluation.keeping import LEAST_QUESTIONS
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer
 from worker.engine.rollouts.drawing import SolveHistory
@@ -75,31 +77,24 @@ class TrainContext(RolloutContext):
 
 
 def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainContext:
-    """Build the context of an experiment. ValueError where its settings do not match its tasks or models: no tasks, an
-    unknown method, nothing to imitate, a missing hint or too long a prompt, naming the row.
+    """Build the context of an experiment. ValueError where its settings contradict each other or do not match its tasks
+    or models: no tasks, nothing to imitate, a missing hint or too long a prompt, naming the row.
     """
     settings, policy, world = experiment.settings, experiment.policy, experiment.world
     if not experiment.tasks:
         raise ValueError("there are no tasks to train on")
-    if settings.batch_size % world.size:
-        raise ValueError(
-            f"batch_size {settings.batch_size} cannot be divided evenly among {world.size} devices: use a multiple of "
-            f"{world.size}"
-        )
-    method = method_named(settings.method)
-    if settings.divergence != Divergence.SAMPLED and not method.distils:
-        raise ValueError(f"divergence {settings.divergence} needs a distilling method, got {method.name}")
-    if settings.divergence != Divergence.SAMPLED:
+    if found := contradiction(settings):
+        raise ValueError(found.sentence)
+    method, external = METHODS[settings.method], experiment.teacher
+    assert settings.batch_size % world.size == 0
+    assert (method.teacher is TeacherKind.EXTERNAL) == (external is not None)
+    if settings.divergence is not Divergence.SAMPLED:
         require_frozen_head(policy)
-    if (settings.combine is Combine.NORMALISE) != bool(experiment.component_weights):
+    assert (settings.combine is Combine.NORMALISE) == bool(experiment.component_weights)
+    if settings.keep is Keep.BEST and len(experiment.held_out) < LEAST_QUESTIONS:
         raise ValueError(
-            f"combine {settings.combine} {'needs' if not experiment.component_weights else 'does not use'} weights of "
-            "components"
-        )
-    external = experiment.teacher
-    if (method.teacher is TeacherKind.EXTERNAL) != (external is not None):
-        raise ValueError(
-            f"the method {method.name} {'does not use' if external else 'needs'} an external teacher model"
+            f"keep best halves the held-out questions, so it needs at least {LEAST_QUESTIONS}, got "
+            f"{len(experiment.held_out)}"
         )
     teacher = external or policy
     max_positions = min(policy.max_positions, teacher.max_positions)

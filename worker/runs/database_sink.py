@@ -17,7 +17,7 @@ from backend.core.storable import storable
 from backend.datasets.rows.rows import load_rows
 from backend.db.base import Json, utc_now
 from backend.db.engine import transaction
-from backend.db.training import Evaluation, Rollout, Step
+from backend.db.training import Evaluation, Rollout, Step, step_of_model
 from backend.jobs import checkpoints, checks, events
 from backend.jobs.checks import CheckName
 from backend.jobs.imitation import beyond_imitation_of
@@ -139,12 +139,14 @@ class DatabaseSink:
                 code=f"evaluation.{report.phase}",
                 message=f"Held-out accuracy after {report.step} steps: {report.mean:.3f} "
                 f"[{report.low:.3f}, {report.high:.3f}], {report.n} questions, {report.k} samples each"
-                f"{report.left_out}.",
+                f"{report.left_out}{report.chosen_by}.",
             )
 
     def checkpoint(self, checkpoint: observer.Checkpoint) -> None:
         with self._held() as held:
-            held.checkpoint(checkpoint.data, step=checkpoint.step, score=checkpoint.score)
+            held.checkpoint(
+                checkpoint.data, step=checkpoint.step, score=checkpoint.score, kept_step=checkpoint.kept_step
+            )
 
     def figures(self) -> list[Figures]:
         """All figures of the job so far, by this trainer and earlier ones."""
@@ -181,7 +183,7 @@ class DatabaseSink:
             manifest = job_manifest(
                 held.session,
                 job,
-                step=job.step,
+                step=step_of_model(held.session, job),
                 base=identity(job.model, policy),
                 teacher=None if teacher is None else identity(job.spec["teacher_model"], teacher),
                 sandbox=sandbox,

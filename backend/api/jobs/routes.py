@@ -48,7 +48,8 @@ class EventObject(ListItem):
 
 
 class CheckpointMetrics(BaseModel):
-    """`x_score` is the mean score on held-out questions, if it was measured at this step."""
+    """`x_score` is the mean score on held-out questions, if it was measured at this step; of a job that keeps the best
+    step, on those that choose it."""
 
     step: int
     x_score: float | None

@@ -94,7 +94,7 @@ class Teacher(Strict):
         About(
             "First-error mask",
             why="What follows a first error mostly results from it, so the preset Steady does not penalise it.",
-            part=Part.MASK,
+            part=Part.FIRST_ERROR,
         ),
     ] = Field(False, description="Ignore the teacher after the first token that it clearly rejects.")
     reasoning_only: Annotated[
@@ -102,7 +102,7 @@ class Teacher(Strict):
         About(
             "Teacher credit in the reasoning only",
             why="Most models have no marked reasoning; for them the whole text counts.",
-            part=Part.MASK,
+            part=Part.REASONING,
         ),
     ] = Field(False, description="Use the teacher only up to `reasoning_end`.")
     reasoning_end: Annotated[
@@ -110,7 +110,7 @@ class Teacher(Strict):
         About(
             "Text that ends the reasoning",
             why="The end tag of most reasoning models.",
-            part=Part.MASK,
+            part=Part.REASONING,
             when=When("reasoning_only", False, differs=True),
         ),
     ] = Field("</think>", min_length=1, max_length=200, description="The text that ends the reasoning of a completion.")

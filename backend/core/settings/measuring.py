@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from backend.core.methods import Part
 from backend.core.settings.about import About, Strict, When
-from backend.core.settings.choices import BudgetUnit, RowSampling, listed
+from backend.core.settings.choices import BudgetUnit, Keep, RowSampling, listed
 
 MAX_INSTRUCTION = 4000
 MAX_EXAMPLES = 8
@@ -46,6 +47,7 @@ class Sampling(Strict):
             "Rows of a step",
             why="Every question is asked equally often, and runs of one seed ask the same ones. Worth it if most "
             "questions are always or never solved.",
+            part=Part.REWARD,
         ),
     ] = Field(
         RowSampling.UNIFORM,
@@ -147,6 +149,36 @@ class Measuring(Strict):
             may_change=True,
         ),
     ] = Field(0, ge=0, le=1_000_000, description="Steps between evaluations; 0: only before and after training.")
+    keep: Annotated[
+        Keep,
+        listed(*Keep),
+        About(
+            "Model to keep",
+            why="All held-out questions then measure the result. Worth halving them if scores rise and fall again.",
+        ),
+    ] = Field(
+        Keep.LAST,
+        title="Keep",
+        description="Which adapter is the job's model: that of the last step (last), or that of the evaluated step, "
+        "the one before training included, with the best score on one half of the held-out questions; the result is "
+        "then measured on the other half alone (best). Needs `eval_interval`.",
+    )
+    patience: Annotated[
+        int,
+        About(
+            "Evaluations without improvement before the end (0: no early end)",
+            unit="evaluations",
+            why="Off: training ends after its steps. A few evaluations tell a bad turn from chance.",
+            when=When("keep", Keep.BEST),
+            may_change=True,
+        ),
+    ] = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Consecutive evaluations that are no better than the best before them, on the half of the held-out "
+        "questions that chooses, after which training ends; 0: never.",
+    )
     eval_rows: Annotated[
         int,
         About(

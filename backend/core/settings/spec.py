@@ -6,7 +6,7 @@ explains the preset `steady`. To add a setting, add its field to a section.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
@@ -44,10 +44,47 @@ def settings_of(parts: Sequence[Part]) -> list[str]:
     return [name for part in parts for name, facts in fields if facts is not None and facts.part is part]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetFacts:
+    """Defaults that go together."""
+
+    title: str
+    summary: str
+    values: Mapping[str, Any]
+    """Defaults of settings, by their names in the API."""
+
+
+PRESETS: Mapping[Preset, PresetFacts] = {
+    Preset.PAPER: PresetFacts(
+        title="As published",
+        summary="The teacher shifts each token's credit a little, and fades out. Rows need only answers.",
+        values={},
+    ),
+    Preset.STEADY: PresetFacts(
+        title="Steady",
+        summary="The teacher sees the worked solution, stays, and weights tokens strongly up to the first error. Rows "
+        "need solutions.",
+        values={
+            "lambda": 1.0,
+            "lambda_decay_steps": 0,
+            "eps_w": (0.8, 4.0),
+            "normalise": True,
+            "first_error": True,
+            "hint": "solution",
+            "placebo_of": "solution",
+        },
+    ),
+}
+
+
+def _describe_presets(schema: dict[str, Any]) -> None:
+    schema["x-presets"] = {name: asdict(facts) for name, facts in PRESETS.items()}
+
+
 def _describe_methods(schema: dict[str, Any]) -> None:
     schema["x-methods"] = {
         name: {key: value for key, value in asdict(method).items() if key not in UNDESCRIBED}
-        | {"reads": settings_of(method.parts)}
+        | {"silenced_by": method.silenced_by, "reads": settings_of(method.parts)}
         for name, method in METHODS.items()
     }
 
@@ -56,6 +93,7 @@ def method_schema(ref_template: str) -> dict[str, Any]:
     """Return the JSON schema of an entry of `x-methods`: `reads` lists the settings that only some methods read."""
     schema = TypeAdapter(Method).json_schema(ref_template=ref_template)
     properties = {name: each for name, each in schema["properties"].items() if name not in UNDESCRIBED}
+    properties["silenced_by"] = {"anyOf": [{"enum": ["lambda", "alpha"], "type": "string"}, {"type": "null"}]}
     properties["reads"] = {"type": "array", "items": {"type": "string"}}
     named = json.dumps(properties)
     parts = {name: part for name, part in schema["$defs"].items() if ref_template.format(model=name) in named}
@@ -67,7 +105,9 @@ class RlsdSettings(Machine, Checking, Measuring, Sampling, Update, Credit, Teach
     """Every setting of a run. Defaults are the paper's (preset `paper`), except for LoRA's learning rate."""
 
     preset: Annotated[Preset, About("Preset", why="As published: rows need only answers.", may_change=True)] = Field(
-        Preset.PAPER, description="The defaults of the other settings."
+        Preset.PAPER,
+        description="The defaults of other settings. `x-presets` lists them.",
+        json_schema_extra=_describe_presets,
     )
     method: MethodName = Field(
         MethodName.RLSD,
@@ -85,16 +125,3 @@ MAY_CHANGE = frozenset(
     if (facts := about(field)) is not None and facts.may_change
 )
 """Settings that may change when a run continues from a checkpoint."""
-
-PRESETS: dict[Preset, dict[str, Any]] = {
-    Preset.PAPER: {},
-    Preset.STEADY: {
-        "lambda": 1.0,
-        "lambda_decay_steps": 0,
-        "eps_w": (0.8, 4.0),
-        "normalise": True,
-        "first_error": True,
-        "hint": "solution",
-        "placebo_of": "solution",
-    },
-}

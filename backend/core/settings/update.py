@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from backend.core.methods import Part
 from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import Combine, Loss, RewardScale, Schedule, listed
 
@@ -62,7 +63,11 @@ class Update(Strict):
     scale_rewards: Annotated[
         RewardScale,
         listed(*RewardScale),
-        About("Scale of rewards", why="The deviation gives hard and easy questions equal weight, as most recipes do."),
+        About(
+            "Scale of rewards",
+            why="The deviation gives hard and easy questions equal weight, as most recipes do.",
+            part=Part.ADVANTAGE,
+        ),
     ] = Field(
         RewardScale.STD,
         title="Scale Rewards",
@@ -76,6 +81,7 @@ class Update(Strict):
             "Components of a multi verifier",
             why="The formula of the verifier decides. Worth it if one component varies far more than the others and "
             "drowns them.",
+            part=Part.ADVANTAGE,
         ),
     ] = Field(
         Combine.SUM,
@@ -108,6 +114,7 @@ class Update(Strict):
             "Tokens before the limit that cost reward (DAPO; 0: none)",
             unit="tokens",
             why="Off: the reward is the verifier's score alone. Worth it if completions grow up to their limit.",
+            part=Part.ADVANTAGE,
         ),
     ] = Field(
         0,
@@ -121,6 +128,7 @@ class Update(Strict):
         About(
             "Penalty at the limit",
             why="As published: as much as a right answer is worth, for scores from 0 to 1.",
+            part=Part.ADVANTAGE,
             when=When("overlong_buffer", 0, differs=True),
         ),
     ] = Field(1.0, ge=0, le=1000, description="What a completion of `max_completion_tokens` loses of its reward.")
@@ -128,7 +136,9 @@ class Update(Strict):
         int,
         About(
             "Resampling rounds for groups without signal (DAPO)",
+            unit="rounds",
             why="Off: resampling costs time. Worth it if most groups are all right or all wrong.",
+            part=Part.REWARD,
         ),
     ] = Field(
         0,

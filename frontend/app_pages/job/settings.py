@@ -10,9 +10,9 @@ from frontend.api import Client
 from frontend.api.types import Json
 from frontend.components.job_feed import JobFeed
 from frontend.words import job_settings, verifiers
-from frontend.words.job_settings import ASKING, MAIN, NESTED, PRESETS, SCHEMAS, SECTIONS, Setting, facts_of, inlined
+from frontend.words.job_settings import ASKING, MAIN, NESTED, SCHEMAS, SECTIONS, Setting, facts_of, inlined, presets
 
-KEPT = "job_told_schemas"
+KEPT = "job_settings_schemas"
 TITLES = {"warm_start": "Warm start", "lora": "Adapter (LoRA)"}
 
 
@@ -38,7 +38,7 @@ def panel(feed: JobFeed, client: Client) -> None:
                 "app_pages/verifiers/page.py", label="Verifier", icon=":material/fact_check:", query_params=link
             )
     st.markdown(f"**{facts['title']}**: {facts['summary']}")
-    preset = f", preset {PRESETS[chosen['preset']][0]}" if chosen.get("preset") in PRESETS else ""
+    preset = f", preset {presets(schema)[chosen['preset']]['title']}" if "preset" in chosen else ""
     verifier_name = verifiers.of_job(job)
     st.caption(f"Base model {job['model']}{preset}; verifier: {verifier_name}; seed {job['seed']}; job {job['id']}.")
     for title, section in (("Instruction", ASKING), ("Training", MAIN), *SECTIONS.items()):

@@ -10,11 +10,11 @@ from frontend.words import units
 from frontend.words.job_settings import (
     ADAPTER,
     MAIN,
-    PRESETS,
     SECTIONS,
     WARM_START,
     facts_of,
     methods,
+    presets,
     settings_for,
     warm_rows,
     with_target,
@@ -116,18 +116,19 @@ def _method(schema: Json, *, compared: bool) -> tuple[str, str]:
     if found[method]["teacher"] != "hinted":
         right.caption("This method does not show a hint to a teacher, so it has no preset.")
         return method, "paper"
+    described = presets(schema)
     with right:
         chosen = st.segmented_control(
             "Preset",
-            list(PRESETS),
-            format_func=lambda name: PRESETS[name][0],
+            list(described),
+            format_func=lambda name: described[name]["title"],
             required=True,
             key="preset",
             help="Steady is preselected if every row has a worked solution, for which it was designed; As published "
             "needs only answers.",
         )
         preset = str(chosen)
-        st.caption(PRESETS[preset][1])
+        st.caption(described[preset]["summary"])
     return method, preset
 
 
@@ -209,7 +210,7 @@ def in_words(settings: Json, schema: Json, *, method: str, preset: str) -> str:
     before = f"Imitation of {units.count(first, 'row')}, then " if first else ""
     if facts["imitates"]:
         return f"{before}{steps:,.0f} steps × {batch:,.0f} texts of rows to imitate. {facts['title']}."
-    how = facts["title"] + (f", {PRESETS[preset][0].lower()}" if facts["teacher"] == "hinted" else "")
+    how = facts["title"] + (f", {presets(schema)[preset]['title'].lower()}" if facts["teacher"] == "hinted" else "")
     return (
         f"{before}{steps:,.0f} steps × {batch:,.0f} questions × {group:,.0f} completions = "
         f"{steps * batch * group:,.0f} completions to generate and score. {how}."

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import FileReport, JobObject, Json, Method
+from frontend.api.types import FileReport, JobObject, Json, Method, PresetFacts
 from frontend.app_pages.new_job import method as job_method
 from frontend.app_pages.new_job import prefill, preflight
 from frontend.components import choices, estimate, instruction_field, rights
@@ -16,7 +16,16 @@ from frontend.components.job_table import title_of
 from frontend.session import drafts, state
 from frontend.widgets import problems
 from frontend.words import units
-from frontend.words.job_settings import NEEDED, SCHEMAS, hint_in_rows, inlined, methods, request_body, rows_without
+from frontend.words.job_settings import (
+    SCHEMAS,
+    hint_in_rows,
+    hints,
+    inlined,
+    methods,
+    presets,
+    request_body,
+    rows_without,
+)
 from frontend.words.training_plans import comparison_body
 
 MADE = "job_just_made"
@@ -52,6 +61,7 @@ def missing_first(*, files: bool, verifiers: bool) -> bool:
 def fill_from(source: JobObject, schema: Json, *, files: set[str], verifiers: set[str]) -> Json:
     """Fill the form once from a job. Returns its settings that have no field."""
     defaults = {name: about.get("default") for name, about in schema["properties"].items()}
+    defaults |= methods(schema)[source["method"]["reinforcement"]["x_rlsd"]["method"]]["defaults"]
     requested = prefill.requested_settings(source, defaults=defaults)
     filled = st.session_state.get(FILLED) == source["id"] and "job_dataset" in st.session_state
     if not filled:
@@ -75,16 +85,19 @@ def fill_from(source: JobObject, schema: Json, *, files: set[str], verifiers: se
     return prefill.without_field(requested)
 
 
-def blockers(report: FileReport, model: str | None, *, hint: str | None, settings: Json, method: Method) -> list[str]:
-    """Return why the API would refuse the job. `hint`: the hint that every row must have."""
+def blockers(
+    report: FileReport, model: str | None, *, settings: Json, method: Method, preset: PresetFacts, schema: Json
+) -> list[str]:
+    """Return why the API would refuse the job."""
     found = [] if model else ["Choose a base model."]
     if method["teacher"] == "external" and not settings.get("teacher_model"):
         found.append("Enter the larger teacher model under “More settings”.")
+    hint = hint_in_rows(settings, method=method, preset=preset, schema=schema)
     without = rows_without(hint, report, settings=settings)
     if hint is not None and without:
         found.append(
-            f"{without:,} of {units.count(report['good'], 'row')} have {NEEDED[hint][1]}, but the teacher's "
-            "hint needs it. Choose another hint, another preset, a method without a hint, or another dataset."
+            f"{without:,} of {units.count(report['good'], 'row')} have no {hints(schema)[hint]['lack']}, but the "
+            "teacher's hint needs it. Choose another hint, another preset, a method without a hint, or another dataset."
         )
     return found
 
@@ -124,9 +137,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
         help="Letters, digits, dots and dashes.",
         key="job_name",
     )
-    stops = blockers(
-        report, chosen.model, hint=hint_in_rows(more, method=facts, preset=preset), settings=more, method=facts
-    )
+    stops = blockers(report, chosen.model, settings=more, method=facts, preset=presets(schema)[preset], schema=schema)
     if compared and len(arms) < 2:
         stops.append("Choose at least two methods to compare.")
     if "preflight_rows" not in settings:

@@ -88,7 +88,7 @@ except Exception as error:
 
 
 def test_a_setting_that_was_added_is_in_the_form(tree: Path) -> None:
-    sections = sections_of((tree / "frontend" / "words" / "job_settings.json").read_text())
+    sections = sections_of(json.loads((tree / "frontend" / "words" / "job_settings.json").read_text()))
     [setting] = [each for each in sections["Credit assignment"] if each.name == "made_up_steps"]
     assert (setting.label, setting.kind, setting.why) == ("Made-up length m (tokens)", "whole", "Nothing is made up.")
     assert setting.is_shown({"normalise": True})

@@ -137,8 +137,9 @@ def test_a_methods_form_has_its_own_and_the_common_settings(client: Client) -> N
 def test_which_hint_every_row_must_have(
     client: Client, method: str, preset: str, settings: dict[str, object], hint: str | None
 ) -> None:
-    facts = job_settings.methods(job_settings.inlined(client.settings_schemas(), "RlsdSettings"))[method]
-    assert job_settings.hint_in_rows(settings, method=facts, preset=preset) == hint
+    schema = job_settings.inlined(client.settings_schemas(), "RlsdSettings")
+    facts, defaults = job_settings.methods(schema)[method], job_settings.presets(schema)[preset]
+    assert job_settings.hint_in_rows(settings, method=facts, preset=defaults, schema=schema) == hint
 
 
 def test_rows_lack_no_hint_if_no_row_has_an_answer_and_the_api_chooses_the_hint() -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from backend.core.settings.choices import TeacherWeights
+from backend.errors import AppError
 from tests.commands import Completed, as_typed, rlsd
 from tests.service.training import VERIFIER, dataset
 from tests.worker.engine.tiny import save_tiny_model
@@ -84,6 +85,30 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Compl
     model = Path(save_tiny_model(folder / "model"))
     job, output = job_file(folder), folder / "output"
     return model, output, as_typed("train", job, "--data", folder / "rows.jsonl", "--output", output, "--model", model)
+
+
+def test_a_warm_start_has_its_own_lines_and_the_run_ends_with_what_training_added(tmp_path: Path) -> None:
+    model = save_tiny_model(tmp_path / "model")
+    job = job_file(tmp_path, warm_start={"rows": 4, "epochs": 1}, max_steps=2)
+    output = tmp_path / "output"
+    process = as_typed("train", job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model)
+    assert process.returncode == 0, process.stderr
+    lines = process.stdout.splitlines()
+    steps = [line.split("  ")[0] for line in lines if line.startswith(("warm start", "step"))]
+    assert steps == ["warm start 1/2", "warm start 2/2", "step 3/4", "step 4/4"]
+    assert lines[-2].startswith("Imitation took the held-out score from ")
+    evaluations = [json.loads(line) for line in (output / "evaluations.jsonl").read_text().splitlines()]
+    assert [(found["step"], found["phase"]) for found in evaluations] == [(0, "baseline"), (2, "warm"), (4, "trained")]
+    with zipfile.ZipFile(output / "adapter.zip") as archive:
+        card = archive.read("README.md").decode()
+    assert lines[-2] in card
+    assert "first by imitating the worked solutions of up to 4 rows" in card
+
+
+def test_a_file_with_nothing_to_imitate_is_refused(tmp_path: Path) -> None:
+    job = job_file(tmp_path, method="sft", warm_start={"target": "trajectory"})
+    with pytest.raises(AppError, match=r"0 of the \d training rows of 'rows.jsonl' have one"):
+        prepare_job(job, data=tmp_path / "rows.jsonl", verifier=None, validation=None, model=None)
 
 
 def test_it_ends_well_and_its_last_line_names_the_adapter(

@@ -39,8 +39,8 @@ def make_options(*, lam, eps_w, normalise=False, first_error=False):
     low, high = eps_w if isinstance(eps_w, tuple) else (eps_w, eps_w)
     return Options(
         lam=lam,
-        eps_low=low,
-        eps_high=high,
+        weight_low=low,
+        weight_high=high,
         normalise=normalise,
         first_error=first_error,
         negative_only=False,

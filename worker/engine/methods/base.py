@@ -45,10 +45,10 @@ class Options:
     """Hyperparameters of the methods; docs/rlsd.md sections 1, 3 and 6."""
 
     lam: float
-    eps_low: float
-    """Weights are at least `1 - eps_low`."""
-    eps_high: float
-    """Weights are at most `1 + eps_high`."""
+    weight_low: float
+    """Weights are at least `1 - weight_low`."""
+    weight_high: float
+    """Weights are at most `1 + weight_high`."""
     normalise: bool
     first_error: bool
     negative_only: bool
@@ -127,7 +127,7 @@ def weighted_credit(deltas_BT: Tensor, inputs: CreditInputs, options: Options) -
     sign_B1 = advantages_B1.sign()
     weighs_B1 = sign_B1 < 0 if options.negative_only else sign_B1 != 0
     raw_BT = torch.exp((sign_B1 * until_first_error(deltas_BT, options)).where(weighs_B1, 0.0))  # 0 * inf would be NaN
-    lowest, highest = 1 - options.eps_low, 1 + options.eps_high
+    lowest, highest = 1 - options.weight_low, 1 + options.weight_high
     weights_BT = raw_BT.clamp(lowest, highest)
     if options.normalise:
         weights_BT = weights_BT / _mean(weights_BT, mask_BT)

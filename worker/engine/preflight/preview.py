@@ -74,6 +74,8 @@ def _note(method: Method, *, hinted: bool) -> str:
         return (
             "The teacher gets the student's prompt with one additional block, and scores the same completion after it."
         )
+    if method.imitates:
+        return f"The method {method.name} has no teacher: after this prompt, the model imitates a text of the row."
     if method.teacher is TeacherKind.EXTERNAL:
         return f"The teacher of the method {method.name} is a larger model, which gets exactly the student's prompt."
     if method.teacher is TeacherKind.NONE:

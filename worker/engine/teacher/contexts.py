@@ -30,7 +30,9 @@ class TeacherContexts:
     contrasts_KB: tuple[SequenceContexts, ...]
     """Contexts with the contrast hint, if the method has one; a sequence may have fewer than `K`."""
     no_hint_B: tuple[bool, ...]
-    """True where the group has no completion that could serve as a hint the method needs, or is not routed to it."""
+    """True where the group has no completion that could serve as a hint the method needs."""
+    routed_out_B: tuple[bool, ...]
+    """True where the method does not ask the teacher, because the group is not mixed."""
 
     @property
     def all_contexts(self) -> tuple[SequenceContexts, ...]:
@@ -48,7 +50,7 @@ class TeacherContexts:
     @property
     def too_long_B(self) -> Tensor:
         """True where there were hints, but none fit into the context with the prompt."""
-        return ~self.teacher_mask_B & ~torch.tensor(self.no_hint_B)
+        return ~self.teacher_mask_B & ~torch.tensor(self.no_hint_B) & ~torch.tensor(self.routed_out_B)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +77,10 @@ class TeacherContextBuilder:
 
     def build(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> TeacherContexts:
         """Build the contexts for one step's sequences."""
+        nowhere_B = routed_out_B = (False,) * rollouts.num_sequences
         if self.method.teacher is TeacherKind.EXTERNAL:
             students_B = tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences))
-            return TeacherContexts(teacher_B=students_B, contrasts_KB=(), no_hint_B=(False,) * rollouts.num_sequences)
+            return TeacherContexts(teacher_B=students_B, contrasts_KB=(), no_hint_B=nowhere_B, routed_out_B=nowhere_B)
         hint = teacher_hint(self.method, self.settings)
         (teacher_B,), no_hint_B = self._contexts(rollouts, rewards_B, kind=hint, count=1, step=step)
         contrasts_KB: tuple[SequenceContexts, ...] = ()
@@ -95,8 +98,10 @@ class TeacherContextBuilder:
             ).tolist()
             routed_B = tuple(context if mixed else None for context, mixed in zip(teacher_B, mixed_B, strict=True))
             teacher_B, contrasts_KB = routed_B, tuple(_only_where(routed_B, contexts_B) for contexts_B in contrasts_KB)
-            no_hint_B = tuple(none or not mixed for none, mixed in zip(no_hint_B, mixed_B, strict=True))
-        return TeacherContexts(teacher_B=teacher_B, contrasts_KB=contrasts_KB, no_hint_B=no_hint_B)
+            routed_out_B = tuple(not mixed for mixed in mixed_B)
+        return TeacherContexts(
+            teacher_B=teacher_B, contrasts_KB=contrasts_KB, no_hint_B=no_hint_B, routed_out_B=routed_out_B
+        )
 
     def control(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> ControlContexts | None:
         """Build the contexts of the placebo control; None if the hint or the data provide no placebo."""

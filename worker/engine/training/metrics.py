@@ -149,8 +149,9 @@ def _credit(facts: StepFacts) -> dict[str, float]:
     if teacher_contexts is None:
         return metrics
     included = list(facts.live) if facts.method.rewarded else slice(None)
-    metrics["unheard"] = _mean(~teacher_contexts.teacher_mask_B[included])
-    metrics["hint_too_long"] = _mean(teacher_contexts.too_long_B[included])
+    asked_B = ~torch.tensor(teacher_contexts.routed_out_B)[included]
+    metrics["unheard"] = _mean(~teacher_contexts.teacher_mask_B[included][asked_B])
+    metrics["hint_too_long"] = _mean(teacher_contexts.too_long_B[included][asked_B])
     metrics["clipped_low"] = _mean(credit.clipped_BT[live_BT] < 0)
     metrics["clipped_high"] = _mean(credit.clipped_BT[live_BT] > 0)
     for name, chosen_B in (("positive", advantages_B > 0), ("negative", advantages_B < 0)):

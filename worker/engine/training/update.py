@@ -97,8 +97,8 @@ def credit_options(settings: Settings, *, lam: float) -> Options:
     """Return the credit method's options, at the current `lambda`."""
     return Options(
         lam=lam,
-        eps_low=settings.eps_w[0],
-        eps_high=settings.eps_w[1],
+        weight_low=settings.eps_w[0],
+        weight_high=settings.eps_w[1],
         normalise=settings.normalise,
         first_error=settings.first_error,
         negative_only=settings.negative_only,

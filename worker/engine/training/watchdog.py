@@ -94,7 +94,7 @@ class Watchdog:
         )
 
     def _check_teacher(self, report: StepReport, *, observer: Observer) -> None:
-        if "unheard" not in report.metrics:  # no teacher pass in this step
+        if "unheard" not in report.metrics:  # no teacher pass in this step, or no group that it is asked about
             return
         streak = self._streak("teacher_unheard", report, holds=report.metrics["unheard"] >= UNHEARD_SHARE)
         if streak.steps == STREAK_STEPS:

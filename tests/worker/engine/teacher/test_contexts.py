@@ -71,6 +71,9 @@ def test_routing_consults_the_teacher_only_in_groups_with_two_right_and_a_wrong_
     assert routed.teacher_mask_B.any()
     for found_B, free_B in zip(routed.all_contexts, free.all_contexts, strict=True):
         assert list(found_B) == [context if mixed else None for context, mixed in zip(free_B, inside, strict=True)]
+    assert list(routed.routed_out_B) == [not mixed for mixed in inside]
+    assert routed.no_hint_B == free.no_hint_B
+    assert not any(free.routed_out_B)
     assert not routed.too_long_B.any()
 
 
@@ -231,7 +234,10 @@ def test_only_sequences_with_a_signal_are_run(methods, expected):
     failing = torch.tensor([False, True, True, True])
     context = Context((1, 2, 3))
     contexts = TeacherContexts(
-        teacher_B=(context, context, None, None), contrasts_KB=(), no_hint_B=(False, False, True, True)
+        teacher_B=(context, context, None, None),
+        contrasts_KB=(),
+        no_hint_B=(False, False, True, True),
+        routed_out_B=(False,) * 4,
     )
     for method in methods:
         assert live_sequences(METHODS[method], advantages, contexts, failing_B=failing) == expected
@@ -248,7 +254,7 @@ def test_only_sequences_with_a_signal_are_run(methods, expected):
         "opd",
         "grpo_opsd",
     }
-    assert covered == METHODS.keys()
+    assert covered == {name for name, method in METHODS.items() if not method.imitates}
 
 
 def test_without_a_teacher_a_sequence_is_run_for_its_reward_alone():

@@ -138,7 +138,7 @@ def make_teacher_contexts(*, unheard, too_long=()):
     """Return contexts with a hint for every sequence except `unheard`, those of `too_long` because of their length."""
     read = tuple(None if b in unheard else Context((3, 4)) for b in range(len(VERDICTS)))
     absent = tuple(b in unheard and b not in too_long for b in range(len(VERDICTS)))
-    return TeacherContexts(teacher_B=read, contrasts_KB=(), no_hint_B=absent)
+    return TeacherContexts(teacher_B=read, contrasts_KB=(), no_hint_B=absent, routed_out_B=(False,) * len(absent))
 
 
 def tokens(*, of, counted=in_mask):

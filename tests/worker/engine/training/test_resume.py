@@ -44,6 +44,7 @@ CASES = {
     "schedule": {"method": "grpo", "lr_schedule": "cosine", "lr_warmup_steps": 2},
     "components apart": {"method": "rlsd", "combine": "normalise", "overlong_buffer": 4},
     "informative rows": {"method": "rlsd", "sampling": "informative", "resample_rounds": 1, "num_generations": 2},
+    "best step": {"method": "grpo", "keep": "best", "eval_interval": 1, "patience": 6},
     "without truncated": {"method": "rlsd", "mask_truncated": True, "max_completion_tokens": 60},
     "overlong": {"method": "grpo", "overlong_buffer": 8},
     "KL": {"method": "rlsd", "kl_beta": 0.1},
