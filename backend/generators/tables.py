@@ -12,12 +12,15 @@ from typing import Any
 from backend.core.methods import METHODS, Method, Part, TeacherKind
 from backend.core.settings.about import About, Strict, When, about
 from backend.core.settings.choices import Preset
+from backend.core.settings.credit import Practice
 from backend.core.settings.spec import PRESETS, SECTIONS, RlsdSettings, settings_of
 from backend.core.settings.update import Lora
 
 PAGES = ("docs/methods.md", "docs/presets.md", "docs/settings.md")
 """Pages that have tables of this module."""
-ALL_SECTIONS: Mapping[str, type[Strict]] = {**SECTIONS, "Adapter (LoRA)": Lora}
+NESTED: Mapping[str, type[Strict]] = {"Practice": Practice, "Adapter (LoRA)": Lora}
+"""Sections of settings that are a field each, with settings of their own."""
+ALL_SECTIONS: Mapping[str, type[Strict]] = {**SECTIONS, **NESTED}
 PAPERS = "https://arxiv.org/abs/"
 OF_EVERY_TEACHER = (Part.HINT, Part.TEACHER, Part.MASK)
 KINDS = {"boolean": "yes_no", "integer": "whole", "number": "number", "array": "pair"}
@@ -35,9 +38,9 @@ def job_settings_form() -> str:
                     "name": setting.name,
                     "label": _label(setting.about),
                     "kind": setting.kind,
-                    "by_preset": section is not Lora and setting.name in PRESETS[Preset.STEADY],
+                    "by_preset": title in SECTIONS and setting.name in PRESETS[Preset.STEADY],
                     "why": setting.about.why,
-                    "when": _when(setting.about.when),
+                    "when": _when(setting.about.when, section=section),
                 }
                 for setting in _settings(section)
                 if setting.about is not None
@@ -129,10 +132,11 @@ def _label(about: About) -> str:
     return " ".join(filter(None, (about.label, about.symbol, unit)))
 
 
-def _when(when: When | None) -> dict[str, Any] | None:
+def _when(when: When | None, *, section: type[Strict]) -> dict[str, Any] | None:
     if when is None:
         return None
-    return asdict(when) | {"default": RlsdSettings.model_fields[when.setting].default}
+    fields = RlsdSettings.model_fields | section.model_fields
+    return asdict(when) | {"default": fields[when.setting].default}
 
 
 def _of_section(section: type[Strict]) -> str:

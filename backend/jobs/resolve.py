@@ -105,6 +105,12 @@ def _require_consistent(settings: RlsdSettings) -> None:
             "learn from scores: set it to 0.",
             param=f"{X_RLSD}.resample_rounds",
         )
+    if settings.practice is not None and not facts.rewarded:
+        raise AppError(
+            f"practice trains on the scores of completions that saw a hint, but {method} does not learn from scores: "
+            "leave it out.",
+            param=f"{X_RLSD}.practice",
+        )
     if settings.overlong_buffer > settings.max_completion_tokens:
         raise AppError(
             f"overlong_buffer {settings.overlong_buffer} is the last part of a completion of at most "

@@ -27,6 +27,7 @@ class Method(TypedDict):
     summary: str
     source: str
     teacher: Literal["none", "hinted", "external"]
+    rewarded: bool
     fades: bool
     hint: str | None
     defaults: Json
@@ -38,6 +39,7 @@ class RolloutFilters(TypedDict, total=False):
 
     step: int
     row: int
+    practice: bool
     outcome: list[str]
     mixed: bool
     with_tokens: bool
@@ -127,5 +129,5 @@ class Jobs(Wire):
         return cast("CheckObject", self.call("POST", f"/v1/fine_tuning/jobs/{job_id}/rescore", json=body))
 
     def settings_schemas(self) -> dict[str, Json]:
-        """Return JSON schemas by name, including `RlsdSettings` and `Lora`, from the API's OpenAPI description."""
+        """Return JSON schemas by name, including `RlsdSettings`, `Practice` and `Lora`, from its OpenAPI page."""
         return cast("dict[str, Json]", self.get_json("/openapi.json")["components"]["schemas"])

@@ -810,7 +810,10 @@ class ScoreRecordObject(TypedDict):
 
 
 class RolloutObject(TypedDict):
-    """A completion with its score and advantage; its tokens are available if `has_tokens`."""
+    """A completion with its score and advantage; its tokens are available if `has_tokens`.
+
+    `hint` is what its prompt contained besides the question if the completion is one of practice, else None.
+    """
 
     id: str
     step: int
@@ -820,6 +823,7 @@ class RolloutObject(TypedDict):
     record: ScoreRecordObject
     advantage: float
     truncated: bool
+    hint: str | None
     has_tokens: bool
 
 

@@ -52,7 +52,9 @@ def sections_of(text: str) -> dict[str, tuple[Setting, ...]]:
 
 
 SECTIONS = sections_of((Path(__file__).parent / "job_settings.json").read_text())
-ASKING, MAIN, ADAPTER = (SECTIONS.pop(title) for title in ("Instruction", "Training", "Adapter (LoRA)"))
+ASKING, MAIN, PRACTICE, ADAPTER = (
+    SECTIONS.pop(title) for title in ("Instruction", "Training", "Practice", "Adapter (LoRA)")
+)
 """The sections that have places of their own in the form; `SECTIONS` has the others, which are folded."""
 OFFERED = {setting.name: setting for section in (ASKING, MAIN, *SECTIONS.values()) for setting in section}
 PRESETS = {
@@ -148,6 +150,17 @@ def hint_in_rows(settings: Json, *, method: Method, preset: str) -> str | None:
     return hint if hint in NEEDED else None
 
 
+def practice_hint(settings: Json) -> str | None:
+    """Return the hint that every row must have for practice; None without practice, or if any row has it."""
+    practice = settings.get("practice")
+    if practice is None:
+        return None
+    hint = practice.get("hint", "solution")
+    if hint == "placebo":
+        hint = practice.get("placebo_of", "solution")
+    return hint if hint in NEEDED else None
+
+
 def rows_without(hint: str | None, report: FileReport, *, settings: Json) -> int:
     """Count the rows without the hint that every row must have. 0 if no row has an answer and the job names no hint:
     the API then chooses one.
@@ -160,8 +173,9 @@ def rows_without(hint: str | None, report: FileReport, *, settings: Json) -> int
 
 def label_of(param: str | None) -> str | None:
     """Return the form's label of an API parameter, such as `method.reinforcement.x_rlsd.lambda`."""
-    name = (param or "").rsplit(".", 1)[-1]
-    return OFFERED[name].label if name in OFFERED else None
+    *path, name = (param or "").split(".")
+    offered = {setting.name: setting for setting in PRACTICE} if path[-1:] == ["practice"] else OFFERED
+    return offered[name].label if name in offered else None
 
 
 def request_body(

@@ -39,6 +39,7 @@ class RolloutQuery:
     scope: Scope
     step: int | None
     row: int | None
+    practice: bool
     outcomes: tuple[str, ...]
     mixed: bool
     with_tokens: bool
@@ -51,6 +52,8 @@ class RolloutQuery:
             sent["step"] = self.step
         if self.row is not None:
             sent["row"] = self.row
+        if self.practice:
+            sent["practice"] = True
         if self.outcomes:
             sent["outcome"] = list(self.outcomes)
         if self.mixed:
@@ -64,7 +67,7 @@ class RolloutQuery:
     @property
     def narrowed(self) -> bool:
         """Whether filters other than the step exclude completions."""
-        return bool(set(self.filters) - {"step"})
+        return bool(set(self.filters) - {"step", "practice"})
 
 
 def success_above(job: JobObject | None) -> float:
@@ -72,6 +75,11 @@ def success_above(job: JobObject | None) -> float:
     if job is None:
         return SUCCESS_ABOVE
     return float(job["method"]["reinforcement"]["x_rlsd"]["success_above"])
+
+
+def practises(job: JobObject) -> bool:
+    """Return whether the job samples failed questions again with a hint."""
+    return job["method"]["reinforcement"]["x_rlsd"].get("practice") is not None
 
 
 def verdict_on(score: float, *, above: float) -> str:
@@ -102,5 +110,5 @@ def credit_in_words(rollout: RolloutObject) -> str:
     """Describe what a completion's advantage means for the update."""
     advantage = rollout["advantage"]
     if advantage == 0:
-        return "no signal: its whole group scored the same"
+        return "no signal: its whole group scored the same, or practice took its place"
     return f"better than its group ({advantage:+.2f})" if advantage > 0 else f"worse than its group ({advantage:+.2f})"

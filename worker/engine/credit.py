@@ -8,7 +8,7 @@ from torch import Tensor
 
 from backend.core.methods import method_named
 from worker.engine.methods import METHODS
-from worker.engine.methods.base import Credit, CreditInputs, Options
+from worker.engine.methods.base import Credit, CreditInputs, Options, with_practice
 
 
 def assign_credit(method: str, inputs: CreditInputs, options: Options) -> Credit:
@@ -16,7 +16,7 @@ def assign_credit(method: str, inputs: CreditInputs, options: Options) -> Credit
 
     ValueError for an unknown method or missing teacher log-probabilities.
     """
-    return METHODS[method_named(method).name](inputs, options)
+    return with_practice(METHODS[method_named(method).name](inputs, options), inputs)
 
 
 def token_advantages(
@@ -54,6 +54,7 @@ def token_advantages(
         baselines_B=None if baselines is None else baselines.detach(),
         divergences_BT=None,
         divergence_scale=None,
+        practised_B=torch.zeros_like(everywhere_BT[:, 0]),
     )
     return assign_credit(method, inputs, options).advantages_BT
 

@@ -1,6 +1,6 @@
 """A run's inputs, and what all its steps share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,10 +10,11 @@ from backend.core.settings.choices import Divergence
 from worker.engine.distributed import ProcessGroup
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer
+from worker.engine.rollouts.practice import practice_prompts
 from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.sampling import RolloutContext, make_sampler
 from worker.engine.settings import Settings
-from worker.engine.teacher.contexts import TeacherContextBuilder, make_context_builder
+from worker.engine.teacher.contexts import TeacherContextBuilder, hint_texts, make_context_builder
 from worker.engine.teacher.distillation import require_frozen_head
 from worker.engine.training.optimizer import make_optimizer
 from worker.engine.types import Reward, Task
@@ -48,6 +49,8 @@ class TrainContext(RolloutContext):
     """Held out, never trained on."""
     context_builder: TeacherContextBuilder | None
     """None where the run needs no teacher."""
+    practice_prompts: Mapping[int, Prompt] | None
+    """The prompts with their hint, by row; None where the run does not practise."""
     observer: Observer
 
 
@@ -93,7 +96,33 @@ def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainCo
         sampler=make_sampler(policy, settings=settings),
         eval_prompts=[prompt_builder.prompt(task) for task in experiment.held_out],
         context_builder=context_builder,
+        practice_prompts=_practice_prompts(
+            experiment.tasks, prompt_builder=prompt_builder, method=method, settings=settings, observer=observer
+        ),
         reward=experiment.reward,
         observer=observer,
         world=world,
     )
+
+
+def _practice_prompts(
+    tasks: Sequence[Task], *, prompt_builder: PromptBuilder, method: Method, settings: Settings, observer: Observer
+) -> Mapping[int, Prompt] | None:
+    """Build the prompts of practice; rows whose prompt is too long are an event. ValueError naming a row without a
+    hint, or a method that does not learn from scores.
+    """
+    practice = settings.practice
+    if practice is None:
+        return None
+    if not method.rewarded:
+        raise ValueError(f"practice needs a method that learns from scores, got {method.name}")
+    hints = hint_texts(tasks, kind=practice.hint, placebo_of=practice.placebo_of, seed=settings.seed)
+    prompts = practice_prompts(tasks, hints=hints, prompt_builder=prompt_builder)
+    if len(prompts) < len(tasks):
+        observer.event(
+            level="warn",
+            code="practice_too_long",
+            message=f"{len(tasks) - len(prompts)} of {len(tasks)} rows are never practised, because their prompt is "
+            "too long with its hint: raise max_prompt_tokens, lower max_completion_tokens, or choose a shorter hint.",
+        )
+    return prompts

@@ -125,6 +125,7 @@ class FolderSink:
                     "completion": rollout.completion,
                     "record": record.to_json(),
                     "advantage": rollout.advantage,
+                    "hint": rollout.hint,
                 },
             )
         reward = report.metrics.get("reward_mean")

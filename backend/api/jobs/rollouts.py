@@ -29,7 +29,10 @@ ScoreBound = Annotated[float | None, Query(allow_inf_nan=False)]
 
 
 class RolloutObject(ListItem):
-    """A completion with its score and advantage; its tokens are available if `has_tokens`."""
+    """A completion with its score and advantage; its tokens are available if `has_tokens`.
+
+    `hint` is what its prompt contained besides the question if the completion is one of practice, else None.
+    """
 
     step: int
     row: int
@@ -38,6 +41,7 @@ class RolloutObject(ListItem):
     record: ScoreRecordObject
     advantage: float
     truncated: bool
+    hint: str | None
     has_tokens: bool
 
 
@@ -65,6 +69,9 @@ def list_rollouts(
     step: Number = None,
     row: Number = None,
     status: ScoreStatus | None = None,
+    practice: Annotated[
+        bool, Query(description="Only completions of practice, whose prompt had a hint; otherwise only the others.")
+    ] = False,
     outcome: Annotated[
         list[Outcome] | None,
         Query(max_length=len(Outcome), description="Any of these; repeat the parameter for several."),
@@ -84,6 +91,7 @@ def list_rollouts(
     filters = RolloutFilter(
         step=step,
         row=row,
+        practice=practice,
         status=status,
         outcomes=outcome or (),
         min_score=min_score,
@@ -143,5 +151,6 @@ def _rollout_object(rollout: Rollout) -> RolloutObject:
         record=ScoreRecordObject.model_validate(rollout.record),
         advantage=rollout.advantage,
         truncated=rollout.truncated,
+        hint=rollout.hint,
         has_tokens=rollout.has_tokens,
     )

@@ -13,7 +13,7 @@ from pydantic import Field
 from backend.core.methods import METHODS, MethodName, Part
 from backend.core.settings.about import About, Strict, about
 from backend.core.settings.choices import Preset
-from backend.core.settings.credit import Credit, Teacher
+from backend.core.settings.credit import Credit, Practice, Teacher
 from backend.core.settings.machine import Checking, Machine
 from backend.core.settings.measuring import Asking, Measuring, Sampling
 from backend.core.settings.update import Lora, Training, Update
@@ -58,6 +58,9 @@ class RlsdSettings(Machine, Checking, Measuring, Sampling, Update, Credit, Teach
         description="How the score of a completion is distributed over its tokens. `x-methods` describes each method, "
         "its teacher, and the settings it uses.",
         json_schema_extra=_describe_methods,
+    )
+    practice: Practice | None = Field(
+        None, description="Practice with the hint in the prompt where the model fails without it; off by default."
     )
     lora: Lora = Field(default_factory=Lora)
 

@@ -25,8 +25,11 @@ def show(feed: JobFeed, client: Client, rollout_id: str) -> None:
         kept = (feed.job_id, rollout_id, rollout, tokens)
         st.session_state[KEPT] = kept
     rollout, tokens = kept[2:]
-    st.subheader(f"Row {rollout['row']:,}, sample {rollout['sample']}, step {rollout['step']:,}", anchor=False)
-    asked_rows.show(feed, client, rollout["row"])
+    practised = "" if rollout["hint"] is None else ", practice"
+    st.subheader(
+        f"Row {rollout['row']:,}, sample {rollout['sample']}, step {rollout['step']:,}{practised}", anchor=False
+    )
+    asked_rows.show(feed, client, rollout["row"], hint=rollout["hint"])
     head(feed, rollout)
     if rollout["record"]["reason"]:
         st.caption(f"The verifier: {rollout['record']['reason']}")

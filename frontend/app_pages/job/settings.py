@@ -10,7 +10,7 @@ from frontend.api import Client
 from frontend.api.types import Json
 from frontend.components.job_feed import JobFeed
 from frontend.words import job_settings, verifiers
-from frontend.words.job_settings import ADAPTER, ASKING, MAIN, PRESETS, SECTIONS, Setting, facts_of, inlined
+from frontend.words.job_settings import ADAPTER, ASKING, MAIN, PRACTICE, PRESETS, SECTIONS, Setting, facts_of, inlined
 
 SCHEMAS = "job_told_schemas"
 
@@ -47,14 +47,10 @@ def panel(feed: JobFeed, client: Client) -> None:
             if setting.is_shown(settings)
         ]
         _table(title, shown, settings, chosen=chosen, schema=schema)
-    lora: Json = settings["lora"]
-    _table(
-        "Adapter (LoRA)",
-        ADAPTER,
-        lora,
-        chosen=chosen.get("lora") or {},
-        schema=schemas["Lora"],
-    )
+    for title, section, name in (("Practice", PRACTICE, "practice"), ("Adapter (LoRA)", ADAPTER, "lora")):
+        values: Json = settings.get(name) or {}  # practice is None if it is off
+        shown = [setting for setting in section if setting.is_shown(values)]
+        _table(title, shown, values, chosen=chosen.get(name) or {}, schema=schemas[name.capitalize()])
     with st.expander("All settings as JSON", icon=":material/data_object:", key="job_json"):
         st.code(json.dumps(job["method"], indent=2), language="json")
 
@@ -64,7 +60,7 @@ def _schemas(feed: JobFeed, client: Client) -> dict[str, Json]:
     kept: dict[str, Json] | None = st.session_state.get(SCHEMAS)
     if kept is None:
         schemas = client.settings_schemas()
-        kept = {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora")}
+        kept = {name: inlined(schemas, name) for name in ("RlsdSettings", "Practice", "Lora")}
         st.session_state[SCHEMAS] = kept
         feed.ticks_to_skip += 0 if feed.ended else 1
     return kept

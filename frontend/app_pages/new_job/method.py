@@ -7,7 +7,7 @@ import streamlit as st
 from frontend.api.jobs import Method
 from frontend.api.types import FileObject, FileReport, Json
 from frontend.components import setting_fields
-from frontend.words.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, facts_of, methods, settings_for
+from frontend.words.job_settings import ADAPTER, MAIN, PRACTICE, PRESETS, SECTIONS, facts_of, methods, settings_for
 from frontend.words.training_plans import ARMS, SEEDS, PlanName, TrainingPlan, available_plans
 
 PRESET_OF = "preset_of_dataset"
@@ -137,6 +137,7 @@ def more(
                     planned=planned,
                     as_published=method["defaults"],
                 )
+        practice = _practice(schemas["Practice"]) if method["rewarded"] else None
         st.markdown("**Adapter (LoRA)**")
         lora = setting_fields.fields(ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3, planned={})
         st.markdown("**Held-out questions and seed**")
@@ -162,7 +163,22 @@ def more(
                 key="job_seed",
                 help="The same seed and settings reproduce the job.",
             )
-    return filled | ({"lora": lora} if lora else {}), validation, None if seed is None else int(seed)
+    nested = ({"lora": lora} if lora else {}) | ({} if practice is None else {"practice": practice})
+    return filled | nested, validation, None if seed is None else int(seed)
+
+
+def _practice(schema: Json) -> Json | None:
+    """Show the switch of practice, and its settings if it is on. Returns those filled in; None if it is off."""
+    st.markdown("**Practice**")
+    practises = st.toggle(
+        "Practise failed questions with a hint",
+        key="practise",
+        help="Questions that the model mostly fails are sampled once more with the hint in the prompt, and trained on "
+        "under that prompt. Evaluations never have it.",
+    )
+    if not practises:
+        return None
+    return setting_fields.fields(PRACTICE, schema=schema, key="set_practice", columns=3, planned={})
 
 
 def in_words(settings: Json, schema: Json, *, method: str, preset: str) -> str:

@@ -17,7 +17,15 @@ from frontend.components.job_table import title_of
 from frontend.session import drafts, state
 from frontend.widgets import problems
 from frontend.words import units
-from frontend.words.job_settings import NEEDED, hint_in_rows, inlined, methods, request_body, rows_without
+from frontend.words.job_settings import (
+    NEEDED,
+    hint_in_rows,
+    inlined,
+    methods,
+    practice_hint,
+    request_body,
+    rows_without,
+)
 from frontend.words.training_plans import comparison_body
 
 MADE = "job_just_made"
@@ -27,9 +35,9 @@ FILLED = "job_form_filled_from"
 
 @st.cache_data(ttl=600, show_spinner=False)
 def settings_schemas(_client: Client) -> dict[str, Json]:
-    """Return the API's schemas of the job's and the adapter's settings, with references resolved."""
+    """Return the API's schemas of a job's settings and of those that are nested, with references resolved."""
     schemas = _client.settings_schemas()
-    return {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora")}
+    return {name: inlined(schemas, name) for name in ("RlsdSettings", "Practice", "Lora")}
 
 
 def draft_name() -> str:
@@ -86,6 +94,13 @@ def blockers(report: FileReport, model: str | None, *, hint: str | None, setting
         found.append(
             f"{without:,} of {units.count(report['good'], 'row')} have {NEEDED[hint][1]}, but the teacher's "
             "hint needs it. Choose another hint, another preset, a method without a hint, or another dataset."
+        )
+    practised = practice_hint(settings)
+    lacking = 0 if practised is None else report["good"] - int(str(report.get(NEEDED[practised][0], report["good"])))
+    if practised is not None and lacking:
+        found.append(
+            f"{lacking:,} of {units.count(report['good'], 'row')} have {NEEDED[practised][1]}, but practice shows it: "
+            "choose another hint in the prompt, or another dataset."
         )
     return found
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from frontend.api.types import JobObject, Json
-from frontend.words.job_settings import ADAPTER, ASKING, MAIN, OFFERED, SECTIONS, Setting
+from frontend.words.job_settings import ADAPTER, ASKING, MAIN, OFFERED, PRACTICE, SECTIONS, Setting
 
 FROM_HYPERPARAMETERS = ("max_steps", "batch_size", "learning_rate", "eval_interval", "eval_samples")
 """Settings that a program may have sent in OpenAI's `hyperparameters` instead."""
@@ -22,13 +22,14 @@ def requested_settings(job: JobObject, *, defaults: Json) -> Json:
 
 
 def widget_states(requested: Json) -> dict[str, Any]:
-    """Return the states of the settings' fields: `told_…`, `main_…`, `set_…`, `set_lora_…`."""
-    found: dict[str, Any] = {}
+    """Return the states of the settings' fields: `told_…`, `main_…`, `set_…`, `set_practice_…`, `set_lora_…`."""
+    found: dict[str, Any] = {"practise": requested.get("practice") is not None}
     sections = [setting for section in SECTIONS.values() for setting in section]
     for prefix, settings, given in (
         ("told", ASKING, requested),
         ("main", MAIN, requested),
         ("set", sections, requested),
+        ("set_practice", PRACTICE, requested.get("practice") or {}),
         ("set_lora", ADAPTER, requested.get("lora", {})),
     ):
         for setting in settings:
@@ -40,9 +41,8 @@ def widget_states(requested: Json) -> dict[str, Any]:
 
 def without_field(requested: Json) -> Json:
     """Return the settings that have no field; the new job takes them over unchanged."""
-    left = {
-        name: value for name, value in requested.items() if name not in OFFERED.keys() | {"preset", "method", "lora"}
-    }
+    has_field = OFFERED.keys() | {"preset", "method", "practice", "lora"}
+    left = {name: value for name, value in requested.items() if name not in has_field}
     adapter = {setting.name for setting in ADAPTER}
     lora = {name: value for name, value in requested.get("lora", {}).items() if name not in adapter}
     return left | ({"lora": lora} if lora else {})

@@ -84,8 +84,9 @@ def test_saving_a_verifier_again_adds_a_version(client: Client) -> None:
 def test_the_api_describes_every_setting_that_the_form_offers(client: Client) -> None:
     schemas = client.settings_schemas()
     schema = job_settings.inlined(schemas, "RlsdSettings")
-    assert set(job_settings.OFFERED) == set(schema["properties"]) - {"preset", "method", "lora"}
+    assert set(job_settings.OFFERED) == set(schema["properties"]) - {"preset", "method", "practice", "lora"}
     assert {setting.name for setting in job_settings.ADAPTER} <= set(schemas["Lora"]["properties"])
+    assert {setting.name for setting in job_settings.PRACTICE} == set(schemas["Practice"]["properties"])
     for setting in job_settings.OFFERED.values():
         about = job_settings.facts_of(schema, setting.name)
         assert about.description, setting.name

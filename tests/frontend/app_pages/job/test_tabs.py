@@ -278,7 +278,9 @@ def test_the_score_of_a_completion_explains_what_counts_as_right(key: str, job_i
 
 
 def test_empty_filters_select_everything() -> None:
-    none = RolloutQuery(scope="all", step=None, row=None, outcomes=(), mixed=False, with_tokens=False, search="  ")
+    none = RolloutQuery(
+        scope="all", step=None, row=None, practice=False, outcomes=(), mixed=False, with_tokens=False, search="  "
+    )
     assert none.filters == {}
     assert not none.narrowed
 

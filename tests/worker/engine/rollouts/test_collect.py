@@ -33,7 +33,9 @@ def collected(reward, *, policy=None, step=1, rows=9, **changes):
     policy = policy or tiny_policy()
     context = rollout_context(policy, **{"batch_size": 3, "max_completion_tokens": 12} | changes)
     watch = Stopwatch(policy.device)
-    return collect_rollouts(replace(context, reward=reward), tiny_prompts(policy, rows), step=step, watch=watch)
+    prompts = tiny_prompts(policy, rows)
+    context = replace(context, reward=reward)
+    return collect_rollouts(context, prompts, practice_prompts=None, step=step, watch=watch)
 
 
 def rows_of(batch):
