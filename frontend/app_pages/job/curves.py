@@ -8,7 +8,7 @@ from frontend.components.job_feed import JobFeed
 
 ABOVE, BELOW = "better than its group", "worse than its group"
 """Labels by the sign of the advantage."""
-PRACTISED = "Practice: questions right"
+PRACTISED = "Practice: right completions"
 CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
     "Truncated and empty completions": ("share", {"truncated": "truncated", "empty": "empty"}),

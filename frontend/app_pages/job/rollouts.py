@@ -222,7 +222,7 @@ def _cards(feed: JobFeed, client: Client, found: CachedRollouts, query: RolloutQ
 def _counted(found: CachedRollouts, query: RolloutQuery) -> str:
     """Describe the cards: `All steps: the newest 100 matching completions.`"""
     where = "All steps" if query.scope == "all" else f"Step {query.step or found.step:,}"
-    number = units.count(len(found.page["data"]), "completion of practice" if query.practice else "completion")
+    number = units.count(len(found.page["data"]), "completion") + (" of practice" if query.practice else "")
     which = ""
     if paging.after() is not None:
         which = "the next "
