@@ -174,8 +174,9 @@ def rows_without(hint: str | None, report: FileReport, *, settings: Json) -> int
 def label_of(param: str | None) -> str | None:
     """Return the form's label of an API parameter, such as `method.reinforcement.x_rlsd.lambda`."""
     *path, name = (param or "").split(".")
-    offered = {setting.name: setting for setting in PRACTICE} if path[-1:] == ["practice"] else OFFERED
-    return offered[name].label if name in offered else None
+    nested = {"practice": PRACTICE, "lora": ADAPTER}.get(path[-1] if path else "")
+    offered = OFFERED.values() if nested is None else nested
+    return next((setting.label for setting in offered if setting.name == name), None)
 
 
 def request_body(

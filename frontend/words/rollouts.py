@@ -106,9 +106,10 @@ def tally(group: Sequence[RolloutObject], *, above: float) -> str:
     return ", ".join(f"{found.count(name)} {look.label}" for name, look in OUTCOMES.items() if name in found)
 
 
-def credit_in_words(rollout: RolloutObject) -> str:
-    """Describe what a completion's advantage means for the update."""
+def credit_in_words(rollout: RolloutObject, *, practises: bool) -> str:
+    """Describe what a completion's advantage means for the update. `practises`: of the job."""
     advantage = rollout["advantage"]
     if advantage == 0:
-        return "no signal: its whole group scored the same, or practice took its place"
+        same = "no signal: its whole group scored the same"
+        return f"{same}, or its question was practised" if practises and rollout["hint"] is None else same
     return f"better than its group ({advantage:+.2f})" if advantage > 0 else f"worse than its group ({advantage:+.2f})"

@@ -71,8 +71,8 @@ def take_step(context: TrainContext, step: int) -> StepReport:
         signal = live_sequences(
             context.method, rollout_batch.advantages_B, teacher_contexts, failing_B=failing_B, practised_B=practised_B
         )
-        if settings.kl_beta > 0:  # practised groups without signal are dropped
-            signal = [b for b in range(len(in_loss_B)) if b in signal or not practised_B[b]]
+        if settings.kl_beta > 0:  # all sequences but those of practised groups without signal, which are dropped
+            signal = sorted({*signal, *(~practised_B).nonzero().squeeze(1).tolist()})
         live = [b for b in signal if in_loss_B[b]]
         own = live[world.share(len(live))]
         plan = plan_rollout_batches(

@@ -105,7 +105,7 @@ def differing(jobs: Mapping[str, JobObject], *, names: Mapping[str, str], with_s
         values = {title: settings.get(setting) for title, settings in of_job.items()}
         if len({repr(value) for value in values.values()}) > 1:
             shown = {title: _value(value) for title, value in values.items()}
-            table.append({"setting": label_of(setting.split(".")[-1]) or setting.replace("_", " "), **shown})
+            table.append({"setting": label_of(setting) or setting.replace("_", " "), **shown})
     return table
 
 

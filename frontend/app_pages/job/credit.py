@@ -9,7 +9,7 @@ from frontend.components import asked_rows, score
 from frontend.components.job_feed import JobFeed
 from frontend.widgets import problems
 from frontend.words import job_settings
-from frontend.words.rollouts import credit_in_words, success_above
+from frontend.words.rollouts import credit_in_words, practises, success_above
 
 KEPT = "credit_kept"
 LONG, LONG_LINES = 300, 6
@@ -49,7 +49,7 @@ def head(feed: JobFeed, rollout: RolloutObject) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         score.badge(record, above=above)
         score.score(record, above=above)
-        st.caption(credit_in_words(rollout), width="content")
+        st.caption(credit_in_words(rollout, practises=practises(feed.job)), width="content")
         if rollout["truncated"]:
             st.badge("truncated", color="orange", icon=":material/content_cut:")
 

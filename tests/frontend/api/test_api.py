@@ -148,7 +148,10 @@ def test_rows_lack_no_hint_if_no_row_has_an_answer_and_the_api_chooses_the_hint(
 
 def test_a_setting_that_the_api_names_has_a_label() -> None:
     assert job_settings.label_of("method.reinforcement.x_rlsd.micro_batch_tokens") == "Tokens per micro-batch"
-    assert job_settings.label_of("model") is None
+    assert job_settings.label_of("method.reinforcement.x_rlsd.hint") == "Hint for the teacher"
+    assert job_settings.label_of("method.reinforcement.x_rlsd.practice.hint") == "Hint in the prompt"
+    assert job_settings.label_of("lora.alpha") == "Scale α"
+    assert job_settings.label_of("lora.target_modules") is job_settings.label_of("model") is None
     assert job_settings.label_of(None) is None
 
 

@@ -212,22 +212,27 @@ def _mean(values: Tensor) -> float:
 
 def rollout_reports(facts: StepFacts, *, policy: Policy, with_tokens: Sequence[int]) -> list[RolloutReport]:
     """Build one report per completion, those of practice last, with per-token numbers for those in `with_tokens`."""
-    trained, reported = facts.rollout_batch, frozenset(with_tokens)
-    practised = trained.rollouts.practised_B.nonzero().squeeze(1).tolist()
-    sources = [(facts.asked, b) for b in range(facts.asked.rollouts.num_sequences)] + [(trained, b) for b in practised]
-    return [
-        RolloutReport(
-            row=batch.rollouts.prompt_of(b).task.row,
-            sample=b % batch.rollouts.num_generations,
-            completion=batch.rollouts.texts[b],
-            record=batch.scored.records[b],
-            advantage=batch.advantages_B[b].item(),
-            truncated=bool(batch.rollouts.truncated_B[b]),
-            hint=batch.rollouts.prompt_of(b).hint,
-            tokens=_token_report(facts, batch.rollouts, policy=policy, sequence=b) if number in reported else None,
-        )
-        for number, (batch, b) in enumerate(sources)
-    ]
+    asked, trained, reported = facts.asked, facts.rollout_batch, frozenset(with_tokens)
+
+    def reports(batch: RolloutBatch, sequences: Sequence[int], *, first: int) -> list[RolloutReport]:
+        rollouts = batch.rollouts
+        advantages, truncated = batch.advantages_B.tolist(), rollouts.truncated_B.tolist()
+        return [
+            RolloutReport(
+                row=rollouts.prompt_of(b).task.row,
+                sample=b % rollouts.num_generations,
+                completion=rollouts.texts[b],
+                record=batch.scored.records[b],
+                advantage=advantages[b],
+                truncated=truncated[b],
+                hint=rollouts.prompt_of(b).hint,
+                tokens=_token_report(facts, rollouts, policy=policy, sequence=b) if number in reported else None,
+            )
+            for number, b in enumerate(sequences, start=first)
+        ]
+
+    num_asked, practised = asked.rollouts.num_sequences, trained.rollouts.practised_B.nonzero().squeeze(1).tolist()
+    return reports(asked, range(num_asked), first=0) + reports(trained, practised, first=num_asked)
 
 
 def _token_report(facts: StepFacts, rollouts: Rollouts, *, policy: Policy, sequence: int) -> TokenReport:

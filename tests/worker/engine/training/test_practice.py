@@ -161,6 +161,19 @@ def test_practised_completions_get_the_credit_of_grpo_and_no_teacher_whatever_th
         assert report.metrics["unheard"] == 0
 
 
+@pytest.mark.parametrize("method", [method for method in REWARDED if method != "grpo"])
+def test_if_every_group_is_practised_each_method_is_grpo_to_the_bit(method):
+    adapters = []
+    for each in ("grpo", method):
+        context = train_context(reward=in_turn(never, half), method=each, diagnostic_interval=1)
+        report = take_step(context, 1)
+        assert report.metrics["practice_groups"] == 3
+        assert report.metrics["teacher_tokens"] == 0
+        assert report.metrics["gradient_norm"] > 0
+        adapters.append(context.policy.adapter(LIVE_ADAPTER))
+    assert all(torch.equal(adapters[1][name], value) for name, value in adapters[0].items())
+
+
 def test_the_report_lists_what_was_asked_first_and_then_practice_with_its_hint():
     context = train_context(reward=in_turn(half_of_row(1), half), method="grpo", token_share=1.0)
     report = take_step(context, 1)
