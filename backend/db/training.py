@@ -26,6 +26,8 @@ class Step(Base):
 class Rollout(Base):
     """A completion: `number` counts within the step, `row` is the dataset row, `sample` the index in its group.
 
+    `hint` is what its prompt contained besides the question, in practice; None for all others, which come first.
+
     `tokens`, stored for a sampled share of rollouts, has lists of equal length: ids, text, logp_student, logp_teacher,
     logp_contrast, delta, weight, advantage. Rows of earlier releases lack logp_contrast and delta.
     """
@@ -42,6 +44,7 @@ class Rollout(Base):
     record: Mapped[Json]
     advantage: Mapped[float]
     truncated: Mapped[bool]
+    hint: Mapped[str | None]
     has_tokens: Mapped[bool]
     tokens: Mapped[Json | None] = mapped_column(deferred=True)
 
@@ -159,8 +162,9 @@ def newest_metrics(session: Session, *, states: Collection[str]) -> list[tuple[s
 
 
 def steps_after(session: Session, job: Job, *, step: int, limit: int) -> list[tuple[Step, int]]:
-    """Return the first steps of the job after this one, in order, each with its number of rollouts."""
-    count = select(func.count()).where(Rollout.job_id == Step.job_id, Rollout.step == Step.step).scalar_subquery()
+    """Return the first steps of the job after this one, in order, each with its number of rollouts without practice."""
+    of_step = (Rollout.job_id == Step.job_id, Rollout.step == Step.step, Rollout.hint.is_(None))
+    count = select(func.count()).where(*of_step).scalar_subquery()
     new = select(Step, count).where(Step.job_id == job.id, Step.step > step)
     return [(found, rollouts) for found, rollouts in session.execute(new.order_by(Step.step).limit(limit))]
 

@@ -1,4 +1,5 @@
-"""Choice of the hint that a job's teacher sees, made before the job is created: every row must have it.
+"""Choice of the hint that a job's teacher sees, made before the job is created: every row must have it, and that of
+practice.
 
 The default is that of the method and preset. If the rows have no answer, because only the verifier knows where the
 reference is, the hint is the rows' text for the teacher or else the values that the verifier looks up in them.
@@ -46,9 +47,10 @@ def resolve_hint(
 ) -> tuple[RlsdSettings, tuple[Notice, ...]]:
     """Return the settings with a hint that every row has, and notices about the choice. `given`: the job's `x_rlsd`.
 
-    Raises AppError if `given` requests a hint that a row lacks, or a method that needs one. Without a hint the job is
-    otherwise trained by GRPO.
+    Raises AppError if `given` requests a hint that a row lacks, or a method or practice that needs one. Without a hint
+    the job is otherwise trained by GRPO.
     """
+    _require_practice_hint(settings, first_without=first_without, filename=filename)
     kind = _required_hint(settings)
     line = None if kind is None else first_without(kind)
     if kind is None or line is None:
@@ -142,6 +144,19 @@ def _required_hint(settings: RlsdSettings) -> Hint | None:
     used = facts.teacher is TeacherKind.HINTED and facts.needs_teacher(settings.lam, alpha=settings.alpha)
     kind = settings.placebo_of if settings.hint is Hint.PLACEBO else settings.hint
     return kind if used and kind in ROW_HINTS else None
+
+
+def _require_practice_hint(settings: RlsdSettings, *, first_without: FirstLineWithout, filename: str) -> None:
+    practice = settings.practice
+    if practice is None or (line := first_without(practice.row_hint)) is None:
+        return
+    placebo = practice.hint is Hint.PLACEBO
+    raise AppError(
+        f"practice shows the model {'another' if placebo else 'each'} row's {HINTS[practice.row_hint].lack}, but line "
+        f"{line} of '{filename}' has none: use another hint that every row has, or add the value to the file.",
+        code="missing_hint",
+        param=f"{X_RLSD}.practice.{'placebo_of' if placebo else 'hint'}",
+    )
 
 
 def _missing(kind: Hint, *, line: int, filename: str, placebo: bool) -> AppError:

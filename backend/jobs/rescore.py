@@ -29,8 +29,9 @@ COMPLETION_CHARS = 8_000
 
 
 def select_rollouts(job: Job, *, first: int | None, last: int | None) -> Select[Rollout]:
-    """Select the stored completions of these steps, both ends included; None is unbounded."""
-    statement = select(Rollout).where(Rollout.job_id == job.id)
+    """Select the stored completions of these steps, both ends included; None is unbounded. Without practice, whose
+    prompts had a hint."""
+    statement = select(Rollout).where(Rollout.job_id == job.id, Rollout.hint.is_(None))
     if first is not None:
         statement = statement.where(Rollout.step >= first)
     return statement if last is None else statement.where(Rollout.step <= last)

@@ -111,5 +111,5 @@ class Jobs(Wire):
         return cast("CheckObject", self.call("POST", f"{JOBS}/{segment(job_id)}/rescore", json=body))
 
     def settings_schemas(self) -> dict[str, Json]:
-        """Return JSON schemas by name, including `RlsdSettings` and `Lora`, from the API's OpenAPI description."""
+        """Return JSON schemas by name, including `RlsdSettings`, `Practice` and `Lora`, from its OpenAPI page."""
         return cast("dict[str, Json]", self.get_json("/openapi.json")["components"]["schemas"])

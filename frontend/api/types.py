@@ -910,13 +910,16 @@ class ListRolloutsQuery(TypedDict):
 
     step: NotRequired[int | None]
     row: NotRequired[int | None]
+    practice: NotRequired[bool]
+    """Only completions of practice, whose prompt had a hint; otherwise only the others."""
     status: NotRequired[ScoreStatus | None]
     outcome: NotRequired[list[Outcome] | None]
     """Any of these; repeat the parameter for several."""
     min_score: NotRequired[float | None]
     max_score: NotRequired[float | None]
     mixed: NotRequired[bool]
-    """Only completions of questions answered both right and wrong in the same step."""
+    """Only completions of questions answered both right and wrong in the same step, with or without the hint of
+    practice."""
     with_tokens: NotRequired[bool]
     """Only completions whose tokens are stored."""
     search: NotRequired[str | None]
@@ -1078,7 +1081,10 @@ class ScoreRecordObject(TypedDict):
 
 
 class RolloutObject(TypedDict):
-    """A completion with its score and advantage; its tokens are available if `has_tokens`."""
+    """A completion with its score and advantage; its tokens are available if `has_tokens`.
+
+    `hint` is what its prompt contained besides the question if the completion is one of practice, else None.
+    """
 
     id: str
     step: int
@@ -1088,6 +1094,7 @@ class RolloutObject(TypedDict):
     record: ScoreRecordObject
     advantage: float
     truncated: bool
+    hint: str | None
     has_tokens: bool
 
 

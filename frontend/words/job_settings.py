@@ -66,13 +66,13 @@ FORM: Json = json.loads((Path(__file__).parent / "job_settings.json").read_text(
 METHOD_TITLES: dict[str, str] = FORM["methods"]
 """Titles of the methods, by name."""
 SECTIONS = sections_of(FORM)
-ASKING, MAIN, WARM_START, ADAPTER = (
-    SECTIONS.pop(title) for title in ("Instruction", "Training", "Warm start", "Adapter (LoRA)")
+ASKING, MAIN, WARM_START, PRACTICE, ADAPTER = (
+    SECTIONS.pop(title) for title in ("Instruction", "Training", "Warm start", "Practice", "Adapter (LoRA)")
 )
 """The sections that have places of their own in the form; `SECTIONS` has the others, which are folded."""
-NESTED = {"warm_start": WARM_START, "lora": ADAPTER}
+NESTED = {"warm_start": WARM_START, "practice": PRACTICE, "lora": ADAPTER}
 """The settings within a setting, by its name."""
-SCHEMAS = {"warm_start": "WarmStart", "lora": "Lora"}
+SCHEMAS = {"warm_start": "WarmStart", "practice": "Practice", "lora": "Lora"}
 """The names of their schemas."""
 OFFERED = {setting.name: setting for section in (ASKING, MAIN, *SECTIONS.values()) for setting in section}
 
@@ -160,6 +160,17 @@ def hint_in_rows(settings: Json, *, method: Method, preset: PresetFacts, schema:
     hint: str = method["hint"] or known["hint"]
     if hint == "placebo":
         hint = known["placebo_of"]
+    return hint if hints(schema)[hint]["lack"] else None
+
+
+def practice_hint(settings: Json, *, schema: Json) -> str | None:
+    """Return the hint that every row must have for practice; None without practice, or if any row has it."""
+    practice = settings.get("practice")
+    if practice is None:
+        return None
+    hint: str = practice.get("hint", "solution")
+    if hint == "placebo":
+        hint = practice.get("placebo_of", "solution")
     return hint if hints(schema)[hint]["lack"] else None
 
 

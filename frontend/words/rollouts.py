@@ -38,6 +38,7 @@ class RolloutQuery:
     scope: Scope
     step: int | None
     row: int | None
+    practice: bool
     outcomes: tuple[Outcome, ...]
     mixed: bool
     with_tokens: bool
@@ -50,6 +51,8 @@ class RolloutQuery:
             sent["step"] = self.step
         if self.row is not None:
             sent["row"] = self.row
+        if self.practice:
+            sent["practice"] = True
         if self.outcomes:
             sent["outcome"] = list(self.outcomes)
         if self.mixed:
@@ -63,7 +66,7 @@ class RolloutQuery:
     @property
     def narrowed(self) -> bool:
         """Whether filters other than the step exclude completions."""
-        return bool(set(self.filters) - {"step"})
+        return bool(set(self.filters) - {"step", "practice"})
 
 
 def success_above(job: JobObject | None) -> float:
@@ -71,6 +74,11 @@ def success_above(job: JobObject | None) -> float:
     if job is None:
         return SUCCESS_ABOVE
     return float(job["method"]["reinforcement"]["x_rlsd"]["success_above"])
+
+
+def practises(job: JobObject) -> bool:
+    """Return whether the job samples failed questions again with a hint."""
+    return job["method"]["reinforcement"]["x_rlsd"].get("practice") is not None
 
 
 def verdict_on(score: float, *, above: float) -> Outcome:
@@ -97,9 +105,10 @@ def tally(group: Sequence[RolloutObject], *, above: float) -> str:
     return ", ".join(f"{found.count(name)} {look.label}" for name, look in OUTCOMES.items() if name in found)
 
 
-def credit_in_words(rollout: RolloutObject) -> str:
-    """Describe what a completion's advantage means for the update."""
+def credit_in_words(rollout: RolloutObject, *, practises: bool) -> str:
+    """Describe what a completion's advantage means for the update. `practises`: of the job."""
     advantage = rollout["advantage"]
     if advantage == 0:
-        return "no signal: its whole group scored the same"
+        same = "no signal: its whole group scored the same"
+        return f"{same}, or its question was practised" if practises and rollout["hint"] is None else same
     return f"better than its group ({advantage:+.2f})" if advantage > 0 else f"worse than its group ({advantage:+.2f})"

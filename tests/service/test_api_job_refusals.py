@@ -132,6 +132,19 @@ def test_every_kind_of_row_hint_is_required_in_all_rows(api: Api) -> None:
             create_job(api, job_body(lacking, x_rlsd=x_rlsd))
 
 
+def test_the_hint_of_practice_is_required_in_all_rows(api: Api) -> None:
+    rows: list[dict[str, Any]] = [{"question": f"q{n}", "answer": "a", "solution": "s"} for n in range(5)]
+    del rows[3]["solution"]
+    file_id = answered(api.upload(*rows))["id"]
+    for practice, param in (({}, "hint"), ({"hint": "solution"}, "hint"), ({"hint": "placebo"}, "placebo_of")):
+        body = job_body(file_id, x_rlsd={"method": "grpo", "practice": practice})
+        error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="missing_hint")
+        assert error["param"] == f"method.reinforcement.x_rlsd.practice.{param}"
+        assert "row's solution, but line 4 of" in error["message"]
+    for practice in ({"hint": "answer"}, {"hint": "placebo", "placebo_of": "answer"}):
+        create_job(api, job_body(file_id, x_rlsd={"practice": practice}))
+
+
 def test_a_larger_model_to_imitate_is_a_model_of_this_server_or_a_hub_id(api: Api) -> None:
     file_id, teacher_model = api.dataset(), "method.reinforcement.x_rlsd.teacher_model"
     job = create_job(api, job_body(file_id, x_rlsd={"method": "opd", "teacher_model": "starter"}))

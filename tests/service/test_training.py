@@ -79,6 +79,23 @@ def test_a_job_is_trained_and_leaves_steps_rollouts_evaluations_and_an_adapter(t
     assert codes(job_id)[-1] == "job.succeeded"
 
 
+def test_completions_of_practice_are_stored_after_the_others_with_their_hint(train_worker: Path) -> None:
+    job_id = new_job(method="grpo", success_above=0.9, practice={"hint": "answer"}, token_share=1.0)
+    assert ended(job_id).state == JobState.SUCCEEDED, train_worker.read_text()
+    with transaction() as session:
+        found = session.scalars(
+            select(Rollout).where(Rollout.job_id == job_id, Rollout.step == 2).order_by(Rollout.number)
+        ).all()
+        hints = [rollout.hint for rollout in found]
+        metrics = session.get_one(Step, (job_id, 2)).metrics
+        assert {rollout.advantage for rollout in found[:8]} == {0.0}
+        assert any(rollout.advantage for rollout in found[8:])
+        assert all(rollout.has_tokens for rollout in found)
+        assert hints == [None] * 8 + [str(rollout.row) for rollout in found[8:]], "no completion is right as asked"
+    assert len(found) == 16
+    assert metrics["practice_groups"] == 2
+
+
 def test_a_job_is_sampled_under_its_instruction_which_its_card_tells_and_its_verifier_never_sees(
     train_worker: Path,
 ) -> None:

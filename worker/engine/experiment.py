@@ -13,10 +13,11 @@ from worker.engine.evaluation.keeping import LEAST_QUESTIONS
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer
 from worker.engine.rollouts.drawing import SolveHistory
+from worker.engine.rollouts.practice import practice_prompts
 from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.sampling import RolloutContext, make_sampler
 from worker.engine.settings import Settings
-from worker.engine.teacher.contexts import TeacherContextBuilder, make_context_builder
+from worker.engine.teacher.contexts import TeacherContextBuilder, hint_texts, make_context_builder
 from worker.engine.teacher.distillation import require_frozen_head
 from worker.engine.training.demonstrations import Demonstrations, demonstrations
 from worker.engine.training.optimizer import make_optimizer
@@ -58,6 +59,8 @@ class TrainContext(RolloutContext):
     """What is imitated before the method's first step; None without a warm start."""
     imitated: Demonstrations | None
     """What the method imitates; None for methods that do not imitate."""
+    practice_prompts: Mapping[int, Prompt] | None
+    """The prompts with their hint, by row; None where the run does not practise."""
     observer: Observer
     history: SolveHistory
     """How often the rows were solved, where that decides which are drawn."""
@@ -125,9 +128,33 @@ def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainCo
         context_builder=context_builder,
         warm_start=shown("warm start").sample(rows, seed=settings.seed) if rows > 0 else None,
         imitated=shown("imitation") if method.imitates else None,
+        practice_prompts=_practice_prompts(
+            experiment.tasks, prompt_builder=prompt_builder, settings=settings, observer=observer
+        ),
         reward=experiment.reward,
         component_weights=experiment.component_weights,
         observer=observer,
         history=SolveHistory(),
         world=world,
     )
+
+
+def _practice_prompts(
+    tasks: Sequence[Task], *, prompt_builder: PromptBuilder, settings: Settings, observer: Observer
+) -> Mapping[int, Prompt] | None:
+    """Build the prompts of practice; rows whose prompt is too long are an event. ValueError naming a row without a
+    hint.
+    """
+    practice = settings.practice
+    if practice is None:
+        return None
+    hints = hint_texts(tasks, kind=practice.hint, placebo_of=practice.placebo_of, seed=settings.seed)
+    prompts = practice_prompts(tasks, hints=hints, prompt_builder=prompt_builder)
+    if len(prompts) < len(tasks):
+        observer.event(
+            level="warn",
+            code="practice_too_long",
+            message=f"{len(tasks) - len(prompts)} of {len(tasks)} rows are never practised, because their prompt is "
+            "too long with its hint: raise max_prompt_tokens, lower max_completion_tokens, or choose a shorter hint.",
+        )
+    return prompts

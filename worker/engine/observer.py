@@ -58,6 +58,8 @@ class RolloutReport:
     record: Score
     advantage: float
     truncated: bool
+    hint: str | None
+    """What its prompt contained, in practice; None for a completion of the question alone."""
     tokens: TokenReport | None
     """Set for a sampled share of the rollouts."""
 

@@ -244,6 +244,7 @@ def _rollout_row(rollout: observer.RolloutReport) -> dict[str, object]:
         "record": storable(record.to_json()),
         "advantage": rollout.advantage,
         "truncated": rollout.truncated,
+        "hint": None if rollout.hint is None else storable(rollout.hint),
         "has_tokens": rollout.tokens is not None,
         "tokens": None if rollout.tokens is None else storable(asdict(rollout.tokens)),
     }

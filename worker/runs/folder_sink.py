@@ -123,6 +123,7 @@ class FolderSink:
                     "completion": rollout.completion,
                     "record": record.to_json(),
                     "advantage": rollout.advantage,
+                    "hint": rollout.hint,
                 },
             )
         print(self._line(report), flush=True)

@@ -24,7 +24,10 @@ router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["jobs"])
 
 
 class RolloutObject(ListItem):
-    """A completion with its score and advantage; its tokens are available if `has_tokens`."""
+    """A completion with its score and advantage; its tokens are available if `has_tokens`.
+
+    `hint` is what its prompt contained besides the question if the completion is one of practice, else None.
+    """
 
     step: int
     row: int
@@ -33,6 +36,7 @@ class RolloutObject(ListItem):
     record: ScoreRecordObject
     advantage: float
     truncated: bool
+    hint: str | None
     has_tokens: bool
 
 
@@ -114,5 +118,6 @@ def _rollout_object(rollout: Rollout) -> RolloutObject:
         record=ScoreRecordObject.model_validate(rollout.record),
         advantage=rollout.advantage,
         truncated=rollout.truncated,
+        hint=rollout.hint,
         has_tokens=rollout.has_tokens,
     )

@@ -49,6 +49,12 @@ def _with_the_method(settings: RlsdSettings) -> Iterator[Contradiction]:
             f"resample_rounds replaces questions whose completions all have the same score, but {method.name} does not "
             "learn from scores: set it to 0.",
         )
+    if Part.REWARD not in method.parts and settings.practice is not None:
+        yield Contradiction(
+            "practice",
+            f"practice trains on the scores of completions that saw a hint, but {method.name} does not learn from "
+            "scores: leave it out.",
+        )
     if Part.REWARD not in method.parts and settings.sampling is RowSampling.INFORMATIVE:
         yield Contradiction(
             "sampling",

@@ -9,10 +9,18 @@ from backend.core.methods import Part
 from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import Divergence, Dtype, TeacherWeights, listed
 
+PRACTICE_HINTS = (*ROW_HINTS, Hint.PLACEBO)
+
 
 def _in_row(hint: Hint) -> Hint:
     if hint not in ROW_HINTS:
         raise ValueError(f"must be one of {', '.join(ROW_HINTS)}")
+    return hint
+
+
+def _in_prompt(hint: Hint) -> Hint:
+    if hint not in PRACTICE_HINTS:
+        raise ValueError(f"must be one of {', '.join(PRACTICE_HINTS)}")
     return hint
 
 
@@ -298,3 +306,51 @@ class Credit(Strict):
         if not (0 <= low <= 1 and 0 <= high <= 1000):
             raise ValueError("the first number must be in [0, 1], the second in [0, 1000]")
         return value
+
+
+class Practice(Strict):
+    """Sampling with the hint in the prompt where the model fails without it (PSP, arXiv 2609.29051)."""
+
+    below: Annotated[
+        float,
+        About(
+            "Practise groups with at most this share right",
+            why="The middle of the published range, 0.1 to 0.3: such groups teach little as they are.",
+        ),
+    ] = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="A group of which at most this share was right is sampled once more with the hint in the prompt, "
+        "scored by the same verifier, and trained on under that prompt; the failed group is dropped. 0: groups without "
+        "any right completion.",
+    )
+    hint: Annotated[
+        Hint,
+        AfterValidator(_in_prompt),
+        listed(*PRACTICE_HINTS),
+        About(
+            "Hint in the prompt",
+            why="A worked solution shows how an answer is found; an answer alone can be copied.",
+        ),
+    ] = Field(
+        Hint.SOLUTION,
+        title="Hint",
+        description="What the model sees in practice, and in no evaluation. `placebo`: another row's hint, as a "
+        "control.",
+    )
+    placebo_of: Annotated[
+        Hint,
+        AfterValidator(_in_row),
+        listed(*ROW_HINTS),
+        About(
+            "Kind of placebo in practice",
+            why="The same kind as the hint itself, so that only the content differs.",
+            when=When("hint", Hint.PLACEBO),
+        ),
+    ] = Field(Hint.SOLUTION, title="Placebo Of", description="The kind of hint that `placebo` takes from another row.")
+
+    @property
+    def row_hint(self) -> Hint:
+        """The hint that every row must have."""
+        return self.placebo_of if self.hint is Hint.PLACEBO else self.hint

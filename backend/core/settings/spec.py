@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 from backend.core.methods import METHODS, Method, MethodName, Part
 from backend.core.settings.about import About, Strict, about
 from backend.core.settings.choices import Preset
-from backend.core.settings.credit import Credit, Teacher
+from backend.core.settings.credit import Credit, Practice, Teacher
 from backend.core.settings.imitation import WarmStart
 from backend.core.settings.machine import Checking, Machine
 from backend.core.settings.measuring import Asking, Measuring, Sampling
@@ -132,6 +132,9 @@ class RlsdSettings(Machine, Checking, Measuring, Sampling, Update, Credit, Teach
     """Every setting of a run. Defaults are the paper's (preset `paper`), except for LoRA's learning rate."""
 
     warm_start: WarmStart = Field(default_factory=WarmStart)
+    practice: Practice | None = Field(
+        None, description="Practice with the hint in the prompt where the model fails without it; off by default."
+    )
     lora: Lora = Field(default_factory=Lora)
 
 

@@ -6,12 +6,13 @@ from typing import Any
 
 from backend.core.methods import methods_with
 from backend.core.settings.about import About, Strict, about
+from backend.core.settings.credit import Practice
 from backend.core.settings.imitation import WarmStart
 from backend.core.settings.spec import SECTIONS
 from backend.core.settings.update import Lora
 
-NESTED: Mapping[str, type[Strict]] = {"Warm start": WarmStart, "Adapter (LoRA)": Lora}
-"""Sections whose settings are those of one setting: `warm_start`, `lora`."""
+NESTED: Mapping[str, type[Strict]] = {"Warm start": WarmStart, "Practice": Practice, "Adapter (LoRA)": Lora}
+"""Sections whose settings are those of one setting: `warm_start`, `practice`, `lora`."""
 ALL_SECTIONS: Mapping[str, type[Strict]] = {**SECTIONS, **NESTED}
 KINDS = {"boolean": "yes_no", "integer": "whole", "number": "number", "array": "pair", "string": "text"}
 """The field of a form, by the type in the schema."""

@@ -13,7 +13,7 @@ from frontend.words import job_settings, verifiers
 from frontend.words.job_settings import ASKING, MAIN, NESTED, SCHEMAS, SECTIONS, Setting, facts_of, inlined, presets
 
 KEPT = "job_settings_schemas"
-TITLES = {"warm_start": "Warm start", "lora": "Adapter (LoRA)"}
+TITLES = {"warm_start": "Warm start", "practice": "Practice", "lora": "Adapter (LoRA)"}
 
 
 def panel(feed: JobFeed, client: Client) -> None:
@@ -49,7 +49,7 @@ def panel(feed: JobFeed, client: Client) -> None:
         ]
         _table(title, shown, settings, chosen=chosen, schema=schema)
     for name, section in NESTED.items():
-        inner: Json = settings.get(name, {})  # jobs of earlier releases had no warm start
+        inner: Json = settings.get(name) or {}  # practice is None if it is off; earlier releases had no warm start
         shown = [setting for setting in section if setting.is_shown(inner)]
         _table(TITLES[name], shown, inner, chosen=chosen.get(name) or {}, schema=schemas[SCHEMAS[name]])
     with st.expander("All settings as JSON", icon=":material/data_object:", key="job_json"):

@@ -10,6 +10,7 @@ from frontend.words import units
 from frontend.words.job_settings import (
     ADAPTER,
     MAIN,
+    PRACTICE,
     SECTIONS,
     WARM_START,
     facts_of,
@@ -170,6 +171,7 @@ def more(
             f"{units.count(report['good'], 'row')} have the {target}."
         )
         filled |= {"warm_start": warm} if warm else {}
+        practice = _practice(schemas["Practice"]) if method["rewarded"] else None
         st.markdown("**Adapter (LoRA)**")
         lora = setting_fields.fields(ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3, planned={})
         st.markdown("**Held-out questions and seed**")
@@ -195,7 +197,22 @@ def more(
                 key="job_seed",
                 help="The same seed and settings reproduce the job.",
             )
-    return filled | ({"lora": lora} if lora else {}), validation, None if seed is None else int(seed)
+    nested = ({"lora": lora} if lora else {}) | ({} if practice is None else {"practice": practice})
+    return filled | nested, validation, None if seed is None else int(seed)
+
+
+def _practice(schema: Json) -> Json | None:
+    """Show the switch of practice, and its settings if it is on. Returns those filled in; None if it is off."""
+    st.markdown("**Practice**")
+    practises = st.toggle(
+        "Practise failed questions with a hint",
+        key="practise",
+        help="Questions that the model mostly fails are sampled once more with the hint in the prompt, and trained on "
+        "under that prompt. Evaluations never have it.",
+    )
+    if not practises:
+        return None
+    return setting_fields.fields(PRACTICE, schema=schema, key="set_practice", columns=3, planned={})
 
 
 def in_words(settings: Json, schema: Json, *, method: str, preset: str) -> str:

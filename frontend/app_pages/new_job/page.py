@@ -22,6 +22,7 @@ from frontend.words.job_settings import (
     hints,
     inlined,
     methods,
+    practice_hint,
     presets,
     request_body,
     rows_without,
@@ -35,7 +36,7 @@ FILLED = "job_form_filled_from"
 
 @st.cache_data(ttl=600, show_spinner=False)
 def settings_schemas(_client: Client) -> dict[str, Json]:
-    """Return the API's schemas of the job's and the adapter's settings, with references resolved."""
+    """Return the API's schemas of a job's settings and of those that are nested, with references resolved."""
     schemas = _client.settings_schemas()
     return {name: inlined(schemas, name) for name in ("RlsdSettings", *SCHEMAS.values())}
 
@@ -98,6 +99,13 @@ def blockers(
         found.append(
             f"{without:,} of {units.count(report['good'], 'row')} have no {hints(schema)[hint]['lack']}, but the "
             "teacher's hint needs it. Choose another hint, another preset, a method without a hint, or another dataset."
+        )
+    practised = practice_hint(settings, schema=schema)
+    lacking = 0 if practised is None else report["good"] - int(str(report.get(f"with_{practised}", report["good"])))
+    if practised is not None and lacking:
+        found.append(
+            f"{lacking:,} of {units.count(report['good'], 'row')} have no {hints(schema)[practised]['lack']}, but "
+            "practice shows it: choose another hint in the prompt, or another dataset."
         )
     return found
 

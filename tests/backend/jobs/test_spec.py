@@ -118,7 +118,9 @@ def test_every_setting_has_a_description() -> None:
 
 
 def test_the_engine_takes_every_setting_and_misses_none() -> None:
-    job = resolved(x_rlsd={"preset": "steady", "lora": {"r": 4}, "eps_w": 0.1, "hint": "trajectory"})
+    job = resolved(
+        x_rlsd={"preset": "steady", "lora": {"r": 4}, "eps_w": 0.1, "hint": "trajectory", "practice": {"below": 0}}
+    )
     assert engine_settings(job, seed=3).model_dump() == job.model_dump() | {"seed": 3}
 
 
@@ -141,6 +143,10 @@ def test_an_engine_gets_the_folder_of_a_model_that_has_one_here() -> None:
         ({"method": "opsd", "combine": "normalise"}, "combine"),
         ({"method": "good_prefix", "combine": "normalise"}, "combine"),
         ({"combine": "normalise", "scale_rewards": "none"}, "combine"),
+        ({"method": "opsd", "practice": {}}, "practice"),
+        ({"practice": {"below": 1.0}}, "practice.below"),
+        ({"practice": {"hint": "sibling"}}, "practice.hint"),
+        ({"practice": {"placebo_of": "placebo"}}, "practice.placebo_of"),
         ({"overlong_buffer": 65, "max_completion_tokens": 64}, "overlong_buffer"),
         ({"method": "opsd", "overlong_buffer": 8}, "overlong_buffer"),
         ({"method": "sft", "overlong_buffer": 8}, "overlong_buffer"),
@@ -210,6 +216,13 @@ def test_every_part_of_a_method_has_settings_and_every_setting_of_a_part_a_metho
     used = {part for method in METHODS.values() for part in method.parts}
     assert used == set(Part)
     assert all(settings_of([part]) for part in Part)
+
+
+def test_practice_is_off_unless_it_is_asked_for_and_shows_solutions_to_groups_of_at_most_a_fifth_right() -> None:
+    assert resolved().practice is None
+    practice = resolved(x_rlsd={"practice": {}}).practice
+    assert practice is not None
+    assert (practice.below, practice.hint) == (0.2, "solution")
 
 
 def test_every_hint_has_its_facts() -> None:

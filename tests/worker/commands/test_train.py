@@ -125,6 +125,19 @@ def test_it_ends_well_and_its_last_line_names_the_adapter(
     assert {json.loads(line)["record"]["status"] for line in lines} == {"ok"}
 
 
+def test_completions_of_practice_are_written_with_their_hint(tmp_path: Path) -> None:
+    model = save_tiny_model(tmp_path / "model")
+    job, output = job_file(tmp_path, method="grpo", success_above=0.9, practice={}), tmp_path / "output"
+    process = as_typed("train", job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model)
+    assert process.returncode == 0, process.stderr
+    lines = [json.loads(line) for line in (output / "rollouts.jsonl").read_text().splitlines()]
+    assert len(lines) == 2 * 3 * 2 * 4, "no completion is right, so every group is practised"
+    assert [line["hint"] for line in lines if line["hint"]] == [f"so {line['row']}" for line in lines if line["hint"]]
+    assert {line["step"]: 8 for line in lines if line["hint"]} == {1: 8, 2: 8, 3: 8}
+    metrics = [json.loads(line)["values"] for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert [step["practice_groups"] for step in metrics] == [2, 2, 2]
+
+
 def test_the_adapter_on_its_base_is_the_trained_model(trained: tuple[Path, Path, Completed], tmp_path: Path) -> None:
     model, output, _ = trained
     with zipfile.ZipFile(output / "adapter.zip") as archive:

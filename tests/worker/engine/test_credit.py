@@ -68,6 +68,7 @@ def credit_of(advantages, student, teacher, mask, *, low, high, normalise=False,
         baselines_B=None,
         divergences_BT=None,
         divergence_scale=None,
+        practised_B=torch.zeros(len(mask), dtype=torch.bool),
     )
     options = make_options(lam=1.0, eps_w=(low, high), normalise=normalise, first_error=first_error)
     return assign_credit("rlsd", inputs, options)

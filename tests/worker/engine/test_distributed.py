@@ -29,6 +29,13 @@ CASES = {
     "rlcsd": {"method": "rlcsd", "hint": "sibling", "success_above": 0.3},
     "sc_grpo": {"method": "sc_grpo", "hint": "sibling", "success_above": 0.3},
     "good_prefix": {"method": "good_prefix", "success_above": 0.3},
+    "practice": {
+        "method": "rlsd",
+        "success_above": 0.4,
+        "practice": {"below": 0.5},
+        "resample_rounds": 1,
+        "diagnostic_interval": 2,
+    },
     "sharded": {"method": "rlsd", "resample_rounds": 1, "sharding": "sharded"},
     "sharded_recomputed": {"method": "grpo", "sharding": "sharded", "gradient_checkpointing": True},
     "sharded_distributions": {"method": "sdpo", "hint": "sibling", "divergence": "jsd", "sharding": "sharded"},

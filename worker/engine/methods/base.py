@@ -38,6 +38,8 @@ class CreditInputs:
     """Divergences of the teacher's from the student's distributions; None unless the method weights by them."""
     divergence_scale: float | None
     """Divergence at which a token's weight is one half."""
+    practised_B: Tensor
+    """True for sequences that were sampled with a hint (`practice.py`): they get `sequence_credit`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,19 @@ def sequence_credit(inputs: CreditInputs) -> Credit:
         weights_BT=zeros_BT + 1,
         deltas_BT=zeros_BT,
         clipped_BT=zeros_BT.char(),
+    )
+
+
+def with_practice(credit: Credit, inputs: CreditInputs) -> Credit:
+    """Replace the credit of practised sequences by that of GRPO, without teacher."""
+    if not inputs.practised_B.any():
+        return credit
+    plain, practised_B1 = sequence_credit(inputs), inputs.practised_B[:, None]
+    return Credit(
+        advantages_BT=torch.where(practised_B1, plain.advantages_BT, credit.advantages_BT),
+        weights_BT=torch.where(practised_B1, plain.weights_BT, credit.weights_BT),
+        deltas_BT=torch.where(practised_B1, plain.deltas_BT, credit.deltas_BT),
+        clipped_BT=torch.where(practised_B1, plain.clipped_BT, credit.clipped_BT),
     )
 
 

@@ -116,7 +116,9 @@ def probe(experiment: Experiment, *, rows: int, samples: int, progress: Progress
     prompt_builder = PromptBuilder(policy.tokenizer, UNBOUNDED, policy.vision)
     # Images are large: for a vision model only the chosen rows are measured.
     measured = list(tasks) if policy.vision is None else chosen
-    texts = {} if hint is None or hint in GROUP_HINTS else hint_texts(tasks, kind=hint, settings=settings)
+    texts = {}
+    if hint is not None and hint not in GROUP_HINTS:
+        texts = hint_texts(tasks, kind=hint, placebo_of=settings.placebo_of, seed=settings.seed)
     lengths = PromptLengths(
         student={task.row: len(prompt_builder.prompt(task).student.ids) for task in measured},
         hinted={task.row: len(prompt_builder.with_hint(task, hint=texts[task.row]).ids) for task in measured if texts},

@@ -176,6 +176,24 @@ def test_the_form_says_that_sft_imitates(client: Client, key: str, rows_file: Pa
     assert "10 of 10 rows have the worked solution" in words(app)
 
 
+def test_practice_is_off_until_it_is_switched_on_and_needs_its_hint(client: Client, key: str, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    lines = [{"question": f"{n}?", "answer": str(n)} | ({"solution": f"so {n}"} if n else {}) for n in range(10)]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    uploaded(client, rows)
+    app = opened("new_job", key=key)
+    assert not app.warning
+    app.toggle(key="practise").set_value(True).run()
+    assert "1 of 10 rows have no worked solution, but practice shows it" in app.warning[0].value
+    app.selectbox(key="set_practice_hint").set_value("answer").run()
+    app.number_input(key="set_practice_below").set_value(0.3).run()
+    assert not app.warning
+    press(app, "Start training")
+    [job] = client.jobs()["data"]
+    x_rlsd = job["method"]["reinforcement"]["x_rlsd"]
+    assert x_rlsd["practice"] == {"below": 0.3, "hint": "answer", "placebo_of": "solution"}
+
+
 def test_what_the_service_would_refuse_is_shown_before_the_request(client: Client, key: str, rows_file: Path) -> None:
     uploaded(client, rows_file)
     app = opened("new_job", key=key)
@@ -226,6 +244,7 @@ def test_a_job_is_run_again_with_its_own_settings_and_a_change(client: Client, k
                     "scale_rewards": False,
                     "first_error": False,
                     "temperature": 0.9,
+                    "practice": {"below": 0.1, "hint": "placebo"},
                     "lora": {"r": 4, "target_modules": ["q_proj"]},
                 },
             },

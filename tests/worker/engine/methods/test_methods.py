@@ -150,6 +150,7 @@ def random_inputs(*, seed=0, has_teacher=True, poison=None, dtype=torch.float64,
         baselines_B=torch.tensor([0.4] * 3 + [0.7] * 3 + [0.2] * 3, dtype=dtype),
         divergences_BT=(teacher - student).abs(),
         divergence_scale=0.7,
+        practised_B=torch.zeros(9, dtype=torch.bool),
     )
 
 
@@ -209,6 +210,7 @@ def test_float32_agrees_with_the_oracle_to_float32_precision(method):
         baselines_B=narrow.baselines_B.double(),
         divergences_BT=narrow.divergences_BT.double(),
         divergence_scale=narrow.divergence_scale,
+        practised_B=narrow.practised_B,
     )
     found = assign_credit(method, narrow, make_options()).advantages_BT
     expected = assign_credit(method, inputs, make_options()).advantages_BT
@@ -277,6 +279,7 @@ def one_sequence(advantage, triples):
         baselines_B=None,
         divergences_BT=None,
         divergence_scale=None,
+        practised_B=torch.zeros(1, dtype=torch.bool),
     )
 
 

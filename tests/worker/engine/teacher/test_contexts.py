@@ -220,6 +220,12 @@ def test_a_teacher_without_a_hint_has_no_control():
     assert builder.control(rollouts_of(policy), REWARDS, step=1) is None
 
 
+def live(method, advantages, contexts, *, failing):
+    """Return the sequences with a signal, none of which is practised."""
+    practised = torch.zeros(len(advantages), dtype=torch.bool)
+    return live_sequences(METHODS[method], advantages, contexts, failing_B=failing, practised_B=practised)
+
+
 @pytest.mark.parametrize(
     ("methods", "expected"),
     [
@@ -240,7 +246,7 @@ def test_only_sequences_with_a_signal_are_run(methods, expected):
         routed_out_B=(False,) * 4,
     )
     for method in methods:
-        assert live_sequences(METHODS[method], advantages, contexts, failing_B=failing) == expected
+        assert live(method, advantages, contexts, failing=failing) == expected
     covered = {
         "good_prefix",
         "sc_grpo",
@@ -259,4 +265,12 @@ def test_only_sequences_with_a_signal_are_run(methods, expected):
 
 def test_without_a_teacher_a_sequence_is_run_for_its_reward_alone():
     advantages = torch.tensor([0.0, 1.0, -1.0, 0.0])
-    assert live_sequences(METHODS["rlsd"], advantages, None, failing_B=advantages < 9) == [1, 2]
+    assert live("rlsd", advantages, None, failing=advantages < 9) == [1, 2]
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_practised_sequence_is_run_for_its_reward_alone(method):
+    advantages, everywhere = torch.tensor([0.0, 1.0, -1.0, 0.0]), torch.ones(4, dtype=torch.bool)
+    contexts = TeacherContexts(teacher_B=(Context((1, 2)),) * 4, contrasts_KB=(), no_hint_B=(False,) * 4)
+    found = live_sequences(METHODS[method], advantages, contexts, failing_B=everywhere, practised_B=everywhere)
+    assert found == [1, 2]

@@ -100,6 +100,7 @@ def facts():
     for position, side in CLIPPED.items():
         clipped[position] = side
     return StepFacts(
+        asked=rollout_batch,
         rollout_batch=rollout_batch,
         method=method_named("rlsd"),
         teacher_contexts=make_teacher_contexts(unheard=[WITHOUT_HINT]),
@@ -113,6 +114,7 @@ def facts():
             baselines_B=None,
             divergences_BT=None,
             divergence_scale=None,
+            practised_B=torch.zeros(len(VERDICTS), dtype=torch.bool),
         ),
         live=LIVE,
         update=Update(
@@ -172,11 +174,11 @@ def test_the_rewards_and_groups_of_a_step(facts):
 def test_groups_are_all_right_or_all_wrong_by_success_above_and_mixed_by_their_scores(facts):
     metrics = step_metrics(replace(facts, success_above=0.2), diagnosis=None)
     assert [metrics[f"groups_{kind}"] for kind in ("all_right", "all_wrong", "mixed")] == [2 / 4, 0.0, 2 / 4]
-    rewards = facts.rollout_batch.scored.rewards_B.clone()
+    rewards = facts.asked.scored.rewards_B.clone()
     rewards[5] = 0.0
-    scored = replace(facts.rollout_batch.scored, rewards_B=rewards)
-    batch = replace(facts.rollout_batch, scored=scored, dead_P=scored.dead_groups({}, num_generations=G))
-    metrics = step_metrics(replace(facts, rollout_batch=batch), diagnosis=None)
+    scored = replace(facts.asked.scored, rewards_B=rewards)
+    batch = replace(facts.asked, scored=scored, dead_P=scored.dead_groups({}, num_generations=G))
+    metrics = step_metrics(replace(facts, asked=batch), diagnosis=None)
     assert [metrics[f"groups_{kind}"] for kind in ("all_right", "all_wrong", "mixed")] == [1 / 4, 0.0, 3 / 4]
 
 
