@@ -95,7 +95,7 @@ def get_model(model: ModelName, caller: ModelsRead, session: Database) -> ModelO
     )
     if resolved.job is None:
         return _base_object(model)
-    results = results_of(session, [resolved.job.id]) if model == resolved.job.fine_tuned_model else {}
+    results = results_of(session, [resolved.job]) if model == resolved.job.fine_tuned_model else {}
     return _trained_object(model, resolved.job, created_at=resolved.created_at, results=results)
 
 
@@ -115,7 +115,7 @@ def delete_model(model: ModelName, caller: ModelsWrite, session: Database) -> De
 
 def _models(session: Session, *, project: str) -> list[ModelObject]:
     jobs = trained_jobs(session, project=project)
-    results = results_of(session, [job.id for job in jobs])
+    results = results_of(session, jobs)
     return [_base_object(name) for name in base_models()] + [
         _trained_object(job.fine_tuned_model, job, created_at=job.finished_at, results=results)
         for job in jobs

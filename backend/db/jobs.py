@@ -1,6 +1,6 @@
 """Jobs and their events. State changes only through `backend.jobs.lifecycle` and `backend.jobs.lease`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Float, ForeignKey, Identity, Index, func, or_, select, type_coerce
@@ -94,6 +94,11 @@ def events_after(session: Session, job: Job, *, number: int, limit: int) -> Sequ
     """Return the first events of the job after this number, in order."""
     new = select(JobEvent).where(JobEvent.job_id == job.id, JobEvent.number > number)
     return session.scalars(new.order_by(JobEvent.number).limit(limit)).all()
+
+
+def jobs_by_id(session: Session, ids: Collection[str], *, project: str) -> Sequence[Job]:
+    """Return those of the project's jobs that have one of these ids."""
+    return session.scalars(select(Job).where(Job.project_id == project, Job.id.in_(ids))).all()
 
 
 def jobs_of(

@@ -10,7 +10,7 @@ from backend.api.http.paging import ListItem, Page
 from backend.api.jobs.result_object import ResultObject, result_object
 from backend.core.verdict import Finding, Level
 from backend.db.base import unix_s, utc_now
-from backend.db.jobs import Job
+from backend.db.jobs import Job, jobs_by_id
 from backend.jobs.checks import checks_of
 from backend.jobs.lifecycle import JobState
 from backend.jobs.result import results_of
@@ -108,9 +108,9 @@ class JobObject(ListItem):
     x_result: ResultObject | None = None
 
 
-def with_results(session: Session, found: Page[JobObject]) -> Page[JobObject]:
-    """Add the results of a page of jobs, by one query."""
-    results = results_of(session, [job.id for job in found.data])
+def with_results(session: Session, found: Page[JobObject], *, project: str) -> Page[JobObject]:
+    """Add the results of a page of the project's jobs."""
+    results = results_of(session, jobs_by_id(session, [job.id for job in found.data], project=project))
     for job in found.data:
         job.x_result = result_object(results.get(job.id))
     return found

@@ -111,13 +111,14 @@ def list_jobs(
     jobs = jobs_of(
         caller.project, states=status, part_of_name=name, metadata=metadata, without_metadata=without_metadata
     )
-    return with_results(session, page_of(session, jobs, query, to_item=lambda job: job_object(session, job)))
+    found = page_of(session, jobs, query, to_item=lambda job: job_object(session, job))
+    return with_results(session, found, project=caller.project)
 
 
 @router.get("/{job_id}")
 def get_job(job: JobOfPath, _: JobsRead, session: Database) -> JobObject:
     """Return a job."""
-    return with_results(session, page([job_object(session, job)])).data[0]
+    return with_results(session, page([job_object(session, job)]), project=job.project_id).data[0]
 
 
 @router.delete("/{job_id}")

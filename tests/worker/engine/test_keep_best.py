@@ -127,7 +127,7 @@ def test_a_step_is_not_kept_if_no_question_that_chooses_has_a_score():
 
 @pytest.mark.parametrize(
     ("changes", "held_out", "said"),
-    [({"eval_interval": 0}, HELD_OUT, "needs an eval_interval"), ({}, HELD_OUT[:3], "at least 4, got 3")],
+    [({"eval_interval": 0}, HELD_OUT, "set eval_interval to 1 or more"), ({}, HELD_OUT[:3], "at least 4, got 3")],
 )
 def test_what_cannot_choose_is_refused(changes, held_out, said):
     with pytest.raises(ValueError, match=said):

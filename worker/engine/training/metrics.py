@@ -109,7 +109,7 @@ def _outcome(facts: StepFacts) -> dict[str, float]:
         "abstained": verdicts.share("abstain"),
         "errored": verdicts.share("error"),
         "timed_out": verdicts.share("timeout"),
-    } | _components(facts.rollout_batch.scored)
+    } | _components(facts.asked.scored)
 
 
 def _components(scored: Scored) -> dict[str, float]:

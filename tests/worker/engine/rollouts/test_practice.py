@@ -9,6 +9,7 @@ from tests.worker.engine.tiny import Verdict, rollout_context, tiny_policy, tiny
 from worker.engine.measure import Stopwatch
 from worker.engine.methods.advantages import group_advantages
 from worker.engine.rollouts.collect import collect_rollouts, trained_batch
+from worker.engine.rollouts.drawing import SolveHistory
 from worker.engine.rollouts.practice import failed_groups, practice_prompts
 from worker.engine.rollouts.reward import Scored, VerifierFaults, rows_of_groups
 from worker.engine.rollouts.rollouts import Rollouts
@@ -41,10 +42,11 @@ def collected(reward, *, practised=True, step=1, practice=None, prompts=None, **
         context,
         [builder.prompt(task) for task in tiny_tasks(ROWS)],
         practice_prompts=(hinted_prompts(policy) if prompts is None else prompts) if practised else None,
+        history=SolveHistory(),
         step=step,
         watch=Stopwatch(policy.device),
     )
-    return asked, trained_batch(asked, settings=context.settings, pad_id=policy.pad_id)
+    return asked, trained_batch(asked, context=context)
 
 
 def first_rows(step=1):

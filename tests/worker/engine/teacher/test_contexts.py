@@ -271,6 +271,9 @@ def test_without_a_teacher_a_sequence_is_run_for_its_reward_alone():
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_a_practised_sequence_is_run_for_its_reward_alone(method):
     advantages, everywhere = torch.tensor([0.0, 1.0, -1.0, 0.0]), torch.ones(4, dtype=torch.bool)
-    contexts = TeacherContexts(teacher_B=(Context((1, 2)),) * 4, contrasts_KB=(), no_hint_B=(False,) * 4)
+    nowhere = (False,) * 4
+    contexts = TeacherContexts(
+        teacher_B=(Context((1, 2)),) * 4, contrasts_KB=(), no_hint_B=nowhere, routed_out_B=nowhere
+    )
     found = live_sequences(METHODS[method], advantages, contexts, failing_B=everywhere, practised_B=everywhere)
     assert found == [1, 2]

@@ -185,10 +185,10 @@ def test_groups_are_all_right_or_all_wrong_by_success_above_and_mixed_by_their_s
 def test_a_group_that_differs_in_a_component_alone_is_mixed_and_components_have_a_mean_each(facts):
     parts = [{"facts": float(b % 2), "form": b / 16, "Ω": 1.0} for b in EVERY]
     records = tuple(replace(verdict, components=part) for verdict, part in zip(VERDICTS, parts, strict=True))
-    scored = replace(facts.rollout_batch.scored, records=records)
+    scored = replace(facts.asked.scored, records=records)
     dead_P = scored.dead_groups({"facts": 1.0, "form": 0.1}, num_generations=G)
-    batch = replace(facts.rollout_batch, scored=scored, dead_P=dead_P)
-    metrics = step_metrics(replace(facts, rollout_batch=batch), diagnosis=None)
+    batch = replace(facts.asked, scored=scored, dead_P=dead_P)
+    metrics = step_metrics(replace(facts, asked=batch), diagnosis=None)
     assert [metrics[f"groups_{kind}"] for kind in ("all_right", "all_wrong", "mixed")] == [0.0, 0.0, 1.0]
     graded = [b for b in EVERY if VERDICTS[b].status == "ok"]
     for name in ("facts", "form"):

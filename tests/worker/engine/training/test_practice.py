@@ -76,10 +76,11 @@ def collected(context):
         context,
         context.prompts,
         practice_prompts=context.practice_prompts,
+        history=context.history,
         step=1,
         watch=Stopwatch(context.policy.device),
     )
-    return asked, trained_batch(asked, settings=context.settings, pad_id=context.policy.pad_id)
+    return asked, trained_batch(asked, context=context)
 
 
 def gradients_of(context):
@@ -282,7 +283,7 @@ def test_evaluations_have_no_hint_and_a_placebo_is_that_of_another_row():
 
 
 def test_a_method_without_scores_cannot_practise_and_a_row_without_the_hint_is_named():
-    with pytest.raises(ValueError, match="practice needs a method that learns from scores, got opsd"):
+    with pytest.raises(ValueError, match="but opsd does not learn from scores"):
         train_context(reward=vowel_share, method="opsd")
     tasks = [*tiny_tasks(2), replace(tiny_tasks(1, first_row=9)[0], solution=None)]
     settings = tiny_settings(method="grpo", practice={})
