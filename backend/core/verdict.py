@@ -3,6 +3,7 @@
 `{"verdict": "pass" | "warn" | "fail", "summary", "findings": [{"code", "level", "message", "remedies"}], ...details}`
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -80,7 +81,13 @@ def with_findings(result: Mapping[str, Any], more: Sequence[Finding]) -> dict[st
 
 def verdict_lines(result: Mapping[str, Any]) -> list[str]:
     """Format the result as lines of text for a terminal."""
-    lines = [f"  {finding['level']:4}  {finding['message']}" for finding in result["findings"]]
+    lines = []
+    for finding in result["findings"]:
+        lines.append(f"  {finding['level']:4}  {finding['message']}")
+        lines += [
+            f"        try: {each['title']}: {json.dumps(each['changes'], ensure_ascii=False)}"
+            for each in finding.get("remedies", ())
+        ]
     return [f"{result['verdict']}: {result['summary']}", *lines]
 
 

@@ -31,6 +31,7 @@ from backend.jobs.notices import Notice, grader_notices, number_notices, setting
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.targets import require_targets
+from backend.jobs.tests_before import record_tests
 from backend.quotas import require_job
 from backend.verifiers import templates
 from backend.verifiers.reading import with_decimal_marks
@@ -95,6 +96,7 @@ def create_job(session: Session, request: JobRequest, *, project: str, models: M
     session.add(job)
     session.flush()
     events.record(session, job.id, code="job.created", message="The job was created and is waiting for a worker.")
+    record_tests(session, job, file=checked.training)
     for notice in checked.notices:
         events.record(session, job.id, code=notice.code, message=notice.message, level=notice.level)
     enqueue(session, job)

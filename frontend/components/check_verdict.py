@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from frontend.api.types import CheckVerdict, Finding
+from frontend.api.types import CheckVerdict, Finding, Remedy
 from frontend.words.markdown import plain
 
 LOOKS: dict[str, tuple[str, Any, str]] = {
@@ -14,6 +14,7 @@ LOOKS: dict[str, tuple[str, Any, str]] = {
     "fail": ("failed", "red", ":material/error:"),
 }
 """Verdict or level of a finding -> (word, colour, icon)."""
+MOST_REMEDIES = 4
 
 
 def badge(verdict: str) -> None:
@@ -35,3 +36,9 @@ def findings(found: Sequence[Finding], *, summary: str) -> None:
         if not summary.startswith(finding["message"]):
             _, color, icon = LOOKS[finding["level"]]
             st.markdown(f":{color}[{icon}] {plain(finding['message'])}")
+
+
+def remedies(found: Sequence[Finding]) -> list[Remedy]:
+    """Return the remedies of findings that do not pass, each once, those of the first findings first."""
+    offered = [remedy for finding in found if finding["level"] != "pass" for remedy in finding.get("remedies", [])]
+    return list({remedy["code"]: remedy for remedy in offered}.values())[:MOST_REMEDIES]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.core.hints import Hint
-from backend.core.methods import METHODS, MethodName
+from backend.core.methods import METHODS, MethodName, Part
 from backend.core.settings.choices import RowSampling
 from backend.core.settings.imitation import TARGET_WORDS
 from backend.core.settings.spec import RlsdSettings
@@ -123,6 +123,17 @@ def _longer_warm_start(situation: Situation) -> Remedy | None:
     return _settings("longer_warm_start", "Imitate for twice as long", warm_start={"epochs": 2 * warm.epochs})
 
 
+def _practice(situation: Situation) -> Remedy | None:
+    """Offer practice where every row has a worked solution, unless the model did not profit from seeing it."""
+    spec, hint = situation.spec, situation.report.get("hint") or {}
+    shown_in_vain = hint.get("kind") == Hint.SOLUTION and hint.get("shown") == 0
+    if spec.practice is not None or Part.REWARD not in METHODS[spec.method].parts or shown_in_vain:
+        return None
+    if any(task.solution is None for task in situation.job.tasks):
+        return None
+    return _settings("practice", "Practise failed questions with the solution in the prompt", practice={})
+
+
 def _room(situation: Situation) -> Remedy | None:
     completions = situation.report.get("completions")
     if completions is None or completions["truncated"] <= LONG_COMPLETIONS:
@@ -155,13 +166,13 @@ def _weights_bytes(folder: Path) -> int:
 
 
 def _informative_rows(situation: Situation) -> Remedy | None:
-    if situation.spec.sampling is RowSampling.INFORMATIVE or not METHODS[situation.spec.method].rewarded:
+    if situation.spec.sampling is RowSampling.INFORMATIVE or Part.REWARD not in METHODS[situation.spec.method].parts:
         return None
     return _settings("informative_rows", "Prefer rows that are sometimes right", sampling=RowSampling.INFORMATIVE.value)
 
 
 def _resampling(situation: Situation) -> Remedy | None:
-    if situation.spec.resample_rounds > 0 or not METHODS[situation.spec.method].rewarded:
+    if situation.spec.resample_rounds > 0 or Part.REWARD not in METHODS[situation.spec.method].parts:
         return None
     return _settings("resampling", "Replace groups without signal", resample_rounds=RESAMPLE_ROUNDS)
 
@@ -183,12 +194,12 @@ def _no_hint(_situation: Situation) -> Remedy | None:
     return _settings("without_hint", "Train without a hint (GRPO)", method=MethodName.GRPO.value)
 
 
-TO_SOLVE: tuple[Rule, ...] = (_instruction, _examples, _warm_start, _longer_warm_start, _room, _larger_model)
+TO_SOLVE: tuple[Rule, ...] = (_instruction, _examples, _warm_start, _longer_warm_start, _practice, _room, _larger_model)
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "nothing_solved": TO_SOLVE,
     "nothing_scored": (_instruction, _examples, _warm_start, _room),
     "no_difference": (_variety, *TO_SOLVE),
-    "few_mixed_groups": (_informative_rows, _resampling, _warm_start),
+    "few_mixed_groups": (_informative_rows, _resampling, _warm_start, _practice),
     "truncated": (_room, _warm_start),
     "prompts_too_long": (_prompt_room,),
     "hint_does_not_help": (_better_hint, _no_hint),

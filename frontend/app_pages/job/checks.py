@@ -1,13 +1,16 @@
 """The results of a job's checks before training, and whether a failed one was overridden."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import JobObject
-from frontend.components import check_matrix, check_references, check_verdict
+from frontend.api.types import Finding, JobObject
+from frontend.components import check_matrix, check_references, check_verdict, rights
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import units
+from frontend.words.markdown import plain
 
 TITLES = {"self_check": "Verifier self-check", "preflight": "Pre-flight"}
 KEPT = "job_checks_kept"
@@ -26,12 +29,25 @@ def show(job: JobObject, client: Client) -> None:
             f":{color}[{icon}] {title}", expanded=failed and job["x_progress"]["step"] == 0, key=f"job_{name}"
         ):
             check_verdict.show(found)
+            _remedies(job, found["findings"], client)
             if failed and overridden is not None:
                 st.caption(
                     f"Trained anyway: a person overrode this result on {units.moment(overridden, state.zone())}."
                 )
             if name == "self_check" and st.toggle("Show every tested text", key="job_self_check_texts"):
                 _texts(job["id"], client)
+
+
+def _remedies(job: JobObject, findings: Sequence[Finding], client: Client) -> None:
+    """Show a link to a new job with each change that may help."""
+    for remedy in check_verdict.remedies(findings):
+        rights.page_link(
+            client,
+            "app_pages/new_job/page.py",
+            label=f"New job: {plain(remedy['title'])}",
+            icon=":material/healing:",
+            query_params={"from": job["id"], "remedy": remedy["code"]},
+        )
 
 
 def _texts(job_id: str, client: Client) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from frontend.api import ApiError, Client
 from frontend.api.types import FileReport, JobObject, Json, Method, PresetFacts
 from frontend.app_pages.new_job import method as job_method
-from frontend.app_pages.new_job import prefill, preflight
+from frontend.app_pages.new_job import prefill, preflight, remedies
 from frontend.components import choices, estimate, instruction_field, rights
 from frontend.components.job_table import title_of
 from frontend.session import drafts, state
@@ -83,6 +83,8 @@ def fill_from(source: JobObject, schema: Json, *, files: set[str], verifiers: se
         values |= {"job_validation": validation} if validation in files and validation != dataset else {}
         st.session_state.update(values)
         st.session_state[FILLED] = source["id"]
+        if (remedy := state.address("remedy")) is not None:
+            remedies.take_from(source, remedy, dataset=dataset)
     return prefill.without_field(requested)
 
 
@@ -136,7 +138,9 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     more, validation, seed = job_method.more(
         files, dataset["id"], schemas, report=report, method=facts, planned=plan.values, compared=compared
     )
-    settings = prefill.merged({**plan.values, **instruction, **main, **more}, without_field)
+    settings = prefill.merged(
+        {**plan.values, **remedies.kept(dataset["id"]), **instruction, **main, **more}, without_field
+    )
     st.caption(job_method.in_words(settings, schema, method=method, preset=preset))
     name = st.text_input(
         "Name (optional)",
@@ -168,7 +172,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     preflight.panel(client, body, num_rows=dataset["rows"], ready=not titled)
     if estimated is not None and not isinstance(estimated, ApiError):
         estimate.show(estimated, runs=max(1, len(arms) * seeds))
-    drafts.keep(draft_name(), drafts.fields(FILLED, job_method.PRESET_OF, job_method.ARMS_OF))
+    drafts.keep(draft_name(), drafts.fields(FILLED, job_method.PRESET_OF, job_method.ARMS_OF, remedies.KEPT))
     label = "Start comparison" if compared else "Start training"
     if rights.button(client, label, type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
         if compared:

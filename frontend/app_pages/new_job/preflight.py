@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend.api import Client
 from frontend.api.types import Json
-from frontend.app_pages.new_job import preflight_report
+from frontend.app_pages.new_job import preflight_report, remedies
 from frontend.components import check_progress, prompts, rights
 
 REFUSED = "The pre-flight failed"
@@ -74,7 +74,10 @@ def _preflight(client: Client, trial: Json, *, ready: bool) -> None:
             key="preflight_go",
             disabled=check_progress.busy(KEPT) or not ready,
         )
-    if go:
+    tested = st.session_state.pop(remedies.DUE, False)
+    if go and not tested:
+        st.session_state.pop(remedies.BEFORE, None)
+    if go or (tested and ready):
         check_progress.start(KEPT, lambda: client.preflight(body), refused=REFUSED)
     report = check_progress.result(
         client,
@@ -87,7 +90,8 @@ def _preflight(client: Client, trial: Json, *, ready: bool) -> None:
         ),
     )
     if report:
-        preflight_report.show(report, key="preflight")
+        preflight_report.show(report, before=st.session_state.get(remedies.BEFORE), key="preflight")
+        remedies.offer(client, report, dataset=trial["training_file"], ready=ready)
 
 
 def compared(trial: Json, *, second: str) -> Json:

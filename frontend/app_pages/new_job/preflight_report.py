@@ -14,15 +14,18 @@ HELPS = {"yes": "helps", "no": "does not help", "unclear": "unclear", "not_neede
 ROW_HEIGHT_PX, TABLE_HEIGHT_PX = 35, 320
 
 
-def show(report: Json, *, key: str) -> None:
-    """Show a report from the API; it contains only the verdict if no row fitted."""
+def show(report: Json, *, before: Json | None, key: str) -> None:
+    """Show a report from the API; it contains only the verdict if no row fitted.
+
+    `before`: the report with which the remedy was offered that was then tried.
+    """
     level = report["verdict"]
     banner = {"pass": st.success, "warn": st.warning, "fail": st.error}[level]
     banner(report["summary"], icon=check_verdict.LOOKS[level][2], title=TITLES[level])
     check_verdict.findings(report["findings"], summary=report["summary"])
     if "histogram" not in report:
         return
-    _figures(report)
+    _figures(report, before=before if before is not None and "histogram" in before else None)
     left, right = st.columns(2, gap="large")
     with left:
         _histogram(report, key=f"{key}_histogram")
@@ -35,13 +38,27 @@ def show(report: Json, *, key: str) -> None:
     )
 
 
-def _figures(report: Json) -> None:
+def _figures(report: Json, *, before: Json | None) -> None:
     columns = st.columns(4)
     rate, mixed, time = report["solve_rate"], report["mixed"]["share"], report["time"]
-    columns[0].metric("Solve rate", _share(rate), border=True, help="Mean over rows, with its 95 % interval below.")
+    columns[0].metric(
+        "Solve rate",
+        _share(rate),
+        None if before is None else f"before: {_share(before['solve_rate'])}",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help="Mean over rows, with its 95 % interval below.",
+    )
     columns[0].caption(_interval(rate))
     columns[1].metric(
-        f"Mixed groups of {report['group']}", _share(mixed), border=True, help="Only mixed groups have a signal."
+        f"Mixed groups of {report['group']}",
+        _share(mixed),
+        None if before is None else f"before: {_share(before['mixed']['share'])}",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help="Only mixed groups have a signal.",
     )
     columns[1].caption(_interval(mixed))
     cut = units.percent(report["completions"]["truncated"])

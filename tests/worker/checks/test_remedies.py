@@ -57,7 +57,7 @@ def remedies(code: str, of: Situation) -> dict[str, Any]:
 
 def test_where_nothing_is_solved_an_instruction_comes_before_examples_and_imitation() -> None:
     found = remedies("nothing_solved", situation())
-    assert list(found) == ["instruction", "examples", "warm_start"]
+    assert list(found) == ["instruction", "examples", "warm_start", "practice"]
     assert found["instruction"] == {
         "x_rlsd": {"instruction": "Think step by step, then write `Answer: <number>` on the last line."}
     }
@@ -67,7 +67,7 @@ def test_where_nothing_is_solved_an_instruction_comes_before_examples_and_imitat
 
 
 def test_what_has_been_tried_is_not_offered_again() -> None:
-    tried = situation(instruction="Add.", example_rows=(3,), warm_start={"rows": 4})
+    tried = situation(instruction="Add.", example_rows=(3,), warm_start={"rows": 4}, practice={})
     assert remedies("nothing_solved", tried) == {"longer_warm_start": {"x_rlsd": {"warm_start": {"epochs": 4}}}}
     kept = remedies("nothing_solved", situation(instruction="Add."))
     assert "instruction" not in kept
@@ -75,7 +75,7 @@ def test_what_has_been_tried_is_not_offered_again() -> None:
 
 
 def test_a_verifier_that_may_expect_any_form_gets_no_instruction() -> None:
-    assert list(remedies("nothing_solved", situation(grader=PYTHON))) == ["examples", "warm_start"]
+    assert list(remedies("nothing_solved", situation(grader=PYTHON))) == ["examples", "warm_start", "practice"]
 
 
 def test_answers_are_imitated_where_there_are_no_solutions_and_64_rows_are_enough() -> None:
@@ -112,11 +112,11 @@ def test_the_smallest_model_that_is_larger_is_offered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "changes", "offered"),
     [
-        ("few_mixed_groups", {}, ["informative_rows", "resampling", "warm_start"]),
-        ("few_mixed_groups", {"sampling": "informative", "resample_rounds": 1}, ["warm_start"]),
+        ("few_mixed_groups", {}, ["informative_rows", "resampling", "warm_start", "practice"]),
+        ("few_mixed_groups", {"sampling": "informative", "resample_rounds": 1}, ["warm_start", "practice"]),
         ("hint_does_not_help", {}, ["solution_hint", "without_hint"]),
         ("hint_does_not_help", {"hint": "solution"}, ["without_hint"]),
-        ("no_difference", {"temperature": 0.5}, ["temperature", "instruction", "examples", "warm_start"]),
+        ("no_difference", {"temperature": 0.5}, ["temperature", "instruction", "examples", "warm_start", "practice"]),
         ("mixed_groups", {}, []),
     ],
 )
@@ -136,3 +136,12 @@ def test_in_a_job_changes_are_those_of_its_request() -> None:
     [found] = with_remedies([Finding("nothing_solved", Level.FAIL, "m")], situation(models={}))
     changes = as_changes_of_a_job(found).remedies[0].changes
     assert list(changes["method"]["reinforcement"]["x_rlsd"]) == ["instruction"]
+
+
+def test_practice_is_offered_where_every_row_has_a_solution_that_may_help() -> None:
+    assert remedies("nothing_solved", situation())["practice"] == {"x_rlsd": {"practice": {}}}
+    assert "practice" not in remedies("nothing_solved", situation(method="opsd"))
+    assert "practice" not in remedies("nothing_solved", situation(tasks=[task(0), task(1, solution=None)]))
+    of = situation()
+    in_vain = replace(of, report={**of.report, "hint": {"kind": "solution", "shown": 0.0}})
+    assert "practice" not in remedies("nothing_solved", in_vain)

@@ -8,6 +8,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from backend import checks
+from backend.core.checks import CheckKind
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.jobs.checks import record
 from backend.settings import settings
 from frontend.api import Client
 from frontend.app_pages.new_job.preflight import compared
@@ -170,3 +174,81 @@ def test_a_prompt_is_escaped_its_hint_marked_and_its_image_tokens_counted() -> N
     assert marked({"text": "<script>"}) == '<div class="matches">&lt;script&gt;</div>'
     sight = {"tokens": 20, "images": 1, "image_tokens": 12, "completion_position": 13}
     assert counts(sight) == "20 tokens, of which 12 tokens for 1 image; the completion starts at position 13."
+
+
+def report_with(*remedies: dict[str, object], rate: float) -> dict[str, object]:
+    """A report of a pre-flight whose finding has these remedies."""
+    finding = {"code": "nothing_solved", "level": "fail", "message": "None was right.", "remedies": list(remedies)}
+    interval = {"mean": rate, "low": 0.0, "high": 1.0}
+    return {
+        "verdict": "fail",
+        "summary": finding["message"],
+        "findings": [finding],
+        "group": 8,
+        "solve_rate": interval,
+        "mixed": {"share": interval, "how": "counted"},
+        "completions": {"truncated": 0.0, "tokens_mean": 5.0, "tokens_max": 9},
+        "histogram": [{"low": rate, "high": rate, "rows": 1}],
+        "hint": None,
+        "never_solved": [],
+        "always_solved": [],
+        "per_row": [],
+        "time": {
+            "steps": 2,
+            "step_s": {"low": 1.0, "high": 2.0},
+            "total_s": {"mean": 3.0, "low": 2.0, "high": 4.0},
+            "step_measured": False,
+            "leaves_out": "evaluations",
+        },
+    }
+
+
+def test_a_remedy_fills_the_form_tests_again_and_shows_before_beside_after(
+    at_new_job: AppTest, client: Client, impatient: None
+) -> None:
+    """Without a worker: the checks are ended by hand."""
+    app = at_new_job
+    app.button(key="preflight_go").click().run()
+    [first] = client.checks(kind="preflight")
+    changes = {
+        "instruction": "Examples:\n\nQuestion: a\nb",
+        "example_rows": [3],
+        "warm_start": {"rows": 8, "target": "solution"},
+        "practice": {},
+    }
+    offered = {"code": "warm_start", "title": "Imitate 8 rows first", "changes": {"x_rlsd": changes}}
+    checks.carry_out(first["id"], handlers={"preflight": lambda *_: report_with(offered, rate=0.0)})
+    app.run()
+    assert not app.exception
+    app.button(key="remedy_warm_start").click().run()
+    assert not app.exception
+    second, _ = client.checks(kind="preflight", limit=2)
+    asked = client.check(second["id"])["asked"]
+    assert asked is not None
+    assert {name: asked["x_rlsd"][name] for name in changes} == changes
+    checks.carry_out(second["id"], handlers={"preflight": lambda *_: report_with(rate=0.5)})
+    app.run()
+    assert [(metric.value, metric.delta) for metric in app.metric][:2] == [("50 %", "before: 0 %")] * 2
+    assert "remedy_warm_start" not in {button.key for button in app.button}
+    next(button for button in app.button if button.label == "Start training").click().run()
+    [job] = client.jobs()["data"]
+    requested = client.job(job["id"])["method"]["reinforcement"]["x_asked"]
+    assert {name: requested[name] for name in changes} == changes
+    events = client.get_json(f"/v1/fine_tuning/jobs/{job['id']}/events")["data"]
+    [tried] = [event for event in events if event["code"] == "preflights"]
+    assert [each["solve_rate"] for each in tried["data"]["preflights"]] == [0.0, 0.5]
+    assert tried["data"]["preflights"][0]["other_settings"]["warm_start"]["rows"] == 0
+
+
+def test_a_job_that_paused_offers_a_copy_with_a_remedy(at_new_job: AppTest, client: Client, key: str) -> None:
+    next(button for button in at_new_job.button if button.label == "Start training").click().run()
+    [job] = client.jobs()["data"]
+    changes = {"model": "other", "method": {"reinforcement": {"x_rlsd": {"max_completion_tokens": 128}}}}
+    with transaction() as session:
+        failed = report_with({"code": "room", "title": "More room", "changes": changes}, rate=0.0)
+        record(session, session.get_one(Job, job["id"]), check=CheckKind.PREFLIGHT, result=failed)
+    page = opened("job", key=key, job=job["id"])
+    [link] = [link for link in page.get("page_link") if link.proto.label == "New job: More room"]
+    assert link.proto.query_string == f"from={job['id']}&remedy=room"
+    copy = opened("new_job", key=key, **{"from": job["id"], "remedy": "room"})
+    assert copy.number_input(key="main_max_completion_tokens").value == 128
