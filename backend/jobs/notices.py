@@ -25,7 +25,7 @@ class Notice:
 
 
 def setting_notices(settings: RlsdSettings, *, given: Collection[str]) -> tuple[Notice, ...]:
-    """What the settings do to the prompts, and which of those that were given do nothing."""
+    """Say what the settings do to the prompts, and which of those that were given do nothing."""
     idle = "; ".join(idle_settings(settings, given=given))
     found = [Notice("idle_settings", "info", f"Settings without effect on this job: {idle}.")] if idle else []
     return (*prompt_notices(settings), *found)

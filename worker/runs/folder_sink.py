@@ -23,7 +23,7 @@ from worker.engine.training.checkpoint import unpack
 from worker.engine.types import Ending
 from worker.exports.adapter_zip import write_adapter_zip
 from worker.faults import PAUSES
-from worker.training.manifest import base_name, build_manifest, file_sha256
+from worker.training.manifest import ManifestFacts, base_name, build_manifest, file_sha256
 from worker.training.prepare import PreparedJob, identity
 
 
@@ -170,7 +170,7 @@ class FolderSink:
 
     def _manifest(self, policy: Policy, *, teacher: Policy | None, sandbox: Json) -> Json:
         job = self.job
-        return build_manifest(
+        facts = ManifestFacts(
             job={"id": None, "name": job.name, "seed": job.seed},
             data=job.data,
             grader={"spec": job.grader_json, "sha256": spec_hash(job.grader)},
@@ -183,6 +183,7 @@ class FolderSink:
             trained_tokens=self.trained_tokens,
             sandbox=sandbox,
         )
+        return build_manifest(facts)
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
         path = self.folder / name

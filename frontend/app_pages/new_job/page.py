@@ -29,7 +29,7 @@ FILLED = "job_form_filled_from"
 def settings_schemas(_client: Client) -> dict[str, Json]:
     """Return the API's schemas of the job's and the adapter's settings, with references resolved."""
     schemas = _client.settings_schemas()
-    return {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora")}
+    return {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora", "PreflightRequest")}
 
 
 def draft_name() -> str:
@@ -132,7 +132,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     if compared and len(arms) < 2:
         stops.append("Choose at least two methods to compare.")
     if "preflight_rows" not in settings:
-        settings = preflight.with_preflight(settings)
+        settings = preflight.with_preflight(settings, schema=schemas["PreflightRequest"])
     body = request_body(
         dataset=dataset["id"],
         validation=validation,
@@ -148,7 +148,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
         titled.append(estimate.refusal(estimated))
     for title, stop in titled:
         st.warning(stop, title=title, icon=":material/block:")
-    preflight.panel(client, body, num_rows=dataset["rows"], ready=not titled)
+    preflight.panel(client, body, schema=schemas["PreflightRequest"], num_rows=dataset["rows"], ready=not titled)
     if estimated is not None and not isinstance(estimated, ApiError):
         estimate.show(estimated, runs=max(1, len(arms) * seeds))
     drafts.keep(draft_name(), drafts.fields(FILLED, job_method.PRESET_OF))
