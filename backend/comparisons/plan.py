@@ -1,18 +1,18 @@
 """The body of `POST /v1/comparisons`, and the jobs of a comparison."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from backend.core.settings.about import Strict
 from backend.core.settings.choices import BudgetUnit
+from backend.core.settings.limits import MAX_BUDGET, Seed
 from backend.errors import AppError
 from backend.jobs.request import JobRequest
 from backend.jobs.resolve import X_RLSD
 
 MAX_RUNS = 200
-SEED = Field(ge=0, lt=2**31)
 BUDGET_SETTINGS = ("budget", "budget_unit")
 """Settings of a job that the comparison's `budget` determines."""
 SHARED_SETTINGS = (
@@ -45,7 +45,7 @@ class BudgetRequest(Strict):
     """
 
     unit: BudgetUnit = "steps"
-    limit: float | None = Field(None, gt=0, le=1e15)
+    limit: float | None = Field(None, gt=0, le=MAX_BUDGET)
 
 
 class ComparisonRequest(Strict):
@@ -54,7 +54,7 @@ class ComparisonRequest(Strict):
     name: str = Field(min_length=1, max_length=200)
     job: JobRequest
     arms: list[Arm] = Field(min_length=2, max_length=20)
-    seeds: list[Annotated[int, SEED]] = Field(default=[0, 1, 2], min_length=1, max_length=20)
+    seeds: list[Seed] = Field(default=[0, 1, 2], min_length=1, max_length=20)
     budget: BudgetRequest = Field(default_factory=BudgetRequest)
 
     @model_validator(mode="after")

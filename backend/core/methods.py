@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from backend.core.hints import Hint
 
+FIRM_REJECTION = -1.6
+"""Log-ratio of a first error, about ln 0.2: the token is five times less likely under the teacher. Not tuned."""
+
 
 class MethodName(StrEnum):
     RLSD = "rlsd"
@@ -228,7 +231,7 @@ _ALL = (
         "rejects. Questions that are never solved teach too.",
         source="arXiv 2601.18984",
         advantage="`u_t - mean(u)` over the group; `u_t` 1 in right completions, in wrong ones `α` before the first "
-        "`δ_t < -1.6`, else 0",
+        f"`δ_t < {FIRM_REJECTION}`, else 0",
         teacher=TeacherKind.HINTED,
         values_tokens=True,
         parts=(Part.REWARD, *_HINTED, Part.PREFIX),

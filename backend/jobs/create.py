@@ -10,6 +10,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from backend.core.control import ControlSignal
+from backend.core.settings.limits import MAX_SEED
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.reading.store import require_processed
 from backend.db.base import utc_now
@@ -40,7 +41,6 @@ from backend.verifiers.specs import Spec, spec_json
 
 GRADER = "method.reinforcement.grader"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-MAX_SEED = 2**31
 MAX_ROWS_READ = 20_000
 """Number of rows from which the decimal mark of references is found."""
 

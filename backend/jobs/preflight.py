@@ -6,7 +6,7 @@ level.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -28,15 +28,22 @@ from backend.verifiers.specs import Spec, spec_json
 JOB_PREFIX = X_RLSD.removesuffix("x_rlsd")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a check tries: the part of a job that both have, as requested."""
+
+    project: str
+    model: str
+    training_file: str
+    grader: Mapping[str, Any] | None
+    x_rlsd: Mapping[str, Any]
+    seed: int
+
+
 def preflight_request(
     session: Session,
+    trial: Trial,
     *,
-    project: str,
-    model: str,
-    training_file: str,
-    grader: Mapping[str, Any],
-    x_rlsd: Mapping[str, Any],
-    seed: int,
     rows: int,
     samples: int,
     instructions: Sequence[str] | None,
@@ -47,96 +54,66 @@ def preflight_request(
     `instructions`: two to compare; the first is that of the settings.
     """
     if instructions is not None:
-        if x_rlsd.get("instruction"):
+        if trial.x_rlsd.get("instruction"):
             raise AppError(
                 "instructions and x_rlsd.instruction exclude each other: leave out one of them.", param="instructions"
             )
-        x_rlsd = {**x_rlsd, "instruction": instructions[0]}
-    file, spec, settings, notices = _resolved(
-        session,
-        project=project,
-        model=model,
-        training_file=training_file,
-        grader=grader,
-        x_rlsd=x_rlsd,
-        models=models,
-    )
-    request = _request(model, file, spec, settings, seed=seed)
+        trial = replace(trial, x_rlsd={**trial.x_rlsd, "instruction": instructions[0]})
+    file, spec, settings, notices = _resolved(session, trial, models=models)
+    request = _request(trial, file, spec, settings)
     second = {} if instructions is None else {"second_instruction": instructions[1].strip()}
     return {**request, **second, "rows": rows, "samples": samples, "notices": [asdict(notice) for notice in notices]}
 
 
-def preview_request(
-    session: Session,
-    *,
-    project: str,
-    model: str,
-    training_file: str,
-    grader: Mapping[str, Any] | None,
-    x_rlsd: Mapping[str, Any],
-    seed: int,
-    row: int,
-    models: Mapping[str, str],
-) -> Json:
+def preview_request(session: Session, trial: Trial, *, row: int, models: Mapping[str, str]) -> Json:
     """Validate a teacher preview of one row, counted from 0. The hint `grader` needs a grader."""
-    file, spec, settings, _notices = _resolved(
-        session,
-        project=project,
-        model=model,
-        training_file=training_file,
-        grader=grader,
-        x_rlsd=x_rlsd,
-        models=models,
-    )
+    file, spec, settings, _notices = _resolved(session, trial, models=models)
     if row >= file.row_count:
         raise AppError(
             f"There is no row {row} in '{file.filename}': it has {file.row_count} rows, counted from 0.",
             code="row_not_found",
             param="row",
         )
-    return {**_request(model, file, spec, settings, seed=seed), "row": row}
+    return {**_request(trial, file, spec, settings), "row": row}
 
 
 def _resolved(
-    session: Session,
-    *,
-    project: str,
-    model: str,
-    training_file: str,
-    grader: Mapping[str, Any] | None,
-    x_rlsd: Mapping[str, Any],
-    models: Mapping[str, str],
+    session: Session, trial: Trial, *, models: Mapping[str, str]
 ) -> tuple[File, Spec | None, RlsdSettings, tuple[Notice, ...]]:
-    require_model(model, models=models, param="model")
-    file = require_file(session, training_file, project=project, param="training_file")
-    spec = None if grader is None else resolve_grader(session, dict(grader), project=project, param="grader")[0]
+    require_model(trial.model, models=models, param="model")
+    file = require_file(session, trial.training_file, project=trial.project, param="training_file")
+    spec = None
+    if trial.grader is not None:
+        spec = resolve_grader(session, dict(trial.grader), project=trial.project, param="grader")[0]
     notices: tuple[Notice, ...] = ()
     if spec is not None:
         spec, notices = fit_grader(session, spec, file=file, param="training_file", grader_param="grader")
         notices = (*notices, *grader_notices(spec))
     with _shortened_params():
-        settings = resolve_settings(Reinforcement(grader={}, x_rlsd=dict(x_rlsd)), row_count=file.row_count)
+        settings = resolve_settings(Reinforcement(grader={}, x_rlsd=dict(trial.x_rlsd)), row_count=file.row_count)
         if settings.teacher_model is not None:
             require_model(settings.teacher_model, models=models, param="x_rlsd.teacher_model")
         if spec is not None:
             component_weights(settings, spec)
-        require_targets(model, models=models, targets=settings.lora.target_modules, param="x_rlsd.lora.target_modules")
+        require_targets(
+            trial.model, models=models, targets=settings.lora.target_modules, param="x_rlsd.lora.target_modules"
+        )
         settings, hint_notices = resolve_hint(
             settings,
-            given=x_rlsd,
+            given=trial.x_rlsd,
             first_without=first_without_in_file(session, file, spec=spec),
             filename=file.filename,
         )
-    return file, spec, settings, (*hint_notices, *setting_notices(settings, given=x_rlsd), *notices)
+    return file, spec, settings, (*hint_notices, *setting_notices(settings, given=trial.x_rlsd), *notices)
 
 
-def _request(model: str, file: File, spec: Spec | None, settings: RlsdSettings, *, seed: int) -> Json:
+def _request(trial: Trial, file: File, spec: Spec | None, settings: RlsdSettings) -> Json:
     return {
-        "model": model,
+        "model": trial.model,
         "training_file": file.id,
         "grader": None if spec is None else spec_json(spec),
         "settings": settings.model_dump(mode="json", by_alias=True),
-        "seed": seed,
+        "seed": trial.seed,
     }
 
 

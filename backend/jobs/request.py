@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 from backend.core.settings.about import Strict
+from backend.core.settings.limits import ModelName, Seed
 from backend.errors import AppError
 
 
@@ -64,10 +65,10 @@ class MethodRequest(Strict):
 class JobRequest(Strict):
     """Body of a request to create a job."""
 
-    model: str = Field(min_length=1, max_length=300)
+    model: ModelName
     training_file: str
     validation_file: str | None = None
-    seed: int | None = Field(None, ge=0, lt=2**31)
+    seed: Seed | None = None
     suffix: str | None = Field(None, min_length=1, max_length=64)
     metadata: dict[str, str] | None = None
     method: MethodRequest

@@ -5,7 +5,7 @@ Shared by the `sample` queue, jobs before their first step, and `rlsd preflight`
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from backend.base_models import base_models
 from backend.checks import Progress
@@ -75,21 +75,22 @@ def preflight_step(experiment: Experiment, *, job: PreparedJob, progress: Progre
     )
 
 
-def preflight_with_trial_steps(
-    job: PreparedJob,
-    *,
-    rows: int,
-    samples: int,
-    notices: Sequence[Notice],
-    sandbox: Sandbox,
-    progress: Progress,
-    others: Sequence[Task] | None,
-) -> Json:
-    """Load the model and run the pre-flight on it, including trial steps. Raises AppError.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreflightPlan:
+    """How thorough a pre-flight is, and what its report says besides."""
 
-    `notices` on how the request was interpreted become the last findings. `others`: the tasks under a second
-    instruction to compare.
-    """
+    rows: int
+    samples: int
+    """Completions per row, and as many again with the hint."""
+    notices: Sequence[Notice]
+    """How the request was interpreted: the last findings."""
+    others: Sequence[Task] | None = None
+    """The tasks under a second instruction to compare."""
+
+
+def preflight_with_trial_steps(job: PreparedJob, plan: PreflightPlan, *, sandbox: Sandbox, progress: Progress) -> Json:
+    """Load the model and run the pre-flight on it, including trial steps. Raises AppError."""
+    rows, samples = plan.rows, plan.samples
     settings = engine_settings(job.spec, seed=job.seed)
     with api_errors():
         use_threads(processes=1)
@@ -106,9 +107,9 @@ def preflight_with_trial_steps(
         with warmed_up(experiment, progress=progress) as warm_steps:
             found = probe(experiment, rows=rows, samples=samples, progress=progress)
             compared = None
-            if others is not None:
+            if plan.others is not None:
                 compared = compare_instructions(
-                    experiment, found, others=others, rows=rows, samples=samples, progress=progress
+                    experiment, found, others=plan.others, rows=rows, samples=samples, progress=progress
                 )
             trial_steps = None
             if found.plain is not None and not found.lengths.too_long:
@@ -129,7 +130,7 @@ def preflight_with_trial_steps(
             findings.append(compared[0])
             figures["instructions"] = compared[1]
         findings = with_remedies(findings, Situation(job, figures, base_models()))
-        said = [*findings, *(notice.as_finding() for notice in notices)]
+        said = [*findings, *(notice.as_finding() for notice in plan.notices)]
         return verdict(said, good=findings[0].message, details=figures)
 
 
@@ -148,12 +149,14 @@ def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Jso
             others = _stored_tasks(request["training_file"], spec=second, verifier=verifier, seed=seed)
     return preflight_with_trial_steps(
         PreparedJob(model=request["model"], seed=seed, spec=spec, grader=verifier, tasks=tasks, held_out=[]),
-        rows=request["rows"],
-        samples=request["samples"],
-        notices=[Notice(**fields) for fields in request["notices"]],
+        PreflightPlan(
+            rows=request["rows"],
+            samples=request["samples"],
+            notices=[Notice(**fields) for fields in request["notices"]],
+            others=others,
+        ),
         sandbox=sandbox,
         progress=progress,
-        others=others,
     )
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from backend.cli.standalone import Mapping
+from backend.core.settings.limits import MAX_PREFLIGHT_ROWS, MAX_PREFLIGHT_SAMPLES, PREFLIGHT_ROWS, PREFLIGHT_SAMPLES
 from backend.core.verdict import verdict_lines
-from worker.checks.preflight import preflight_with_trial_steps
+from worker.checks.preflight import PreflightPlan, preflight_with_trial_steps
 from worker.commands.foreground import run_in_foreground
 from worker.commands.train import prepare_job
 from worker.sandbox.pool import Sandbox
@@ -29,8 +30,12 @@ def preflight(
         Path | None, typer.Option(help="Python file, or JSON file of a grader; replaces the job's grader.", exists=True)
     ] = None,
     mapping: Mapping = None,
-    rows: Annotated[int, typer.Option(help="Number of rows to sample, chosen at random by the seed.", min=1)] = 16,
-    samples: Annotated[int, typer.Option(help="Completions per row, without and with the hint each.", min=1)] = 8,
+    rows: Annotated[
+        int, typer.Option(help="Number of rows to sample, chosen at random by the seed.", min=1, max=MAX_PREFLIGHT_ROWS)
+    ] = PREFLIGHT_ROWS,
+    samples: Annotated[
+        int, typer.Option(help="Completions per row, without and with the hint each.", min=1, max=MAX_PREFLIGHT_SAMPLES)
+    ] = PREFLIGHT_SAMPLES,
     model: Annotated[str | None, typer.Option(help="Model name, hub id or folder; replaces the job's model.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the whole report to this file as JSON.")] = None,
 ) -> None:
@@ -39,12 +44,9 @@ def preflight(
     with Sandbox() as sandbox:
         report = preflight_with_trial_steps(
             prepared,
-            rows=rows,
-            samples=samples,
-            notices=prepared.notices,
+            PreflightPlan(rows=rows, samples=samples, notices=prepared.notices),
             sandbox=sandbox,
             progress=lambda done, total, unit: print(f"{done}/{total} {unit}", flush=True),
-            others=None,
         )
     if output is not None:
         output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")

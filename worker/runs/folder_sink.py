@@ -25,7 +25,7 @@ from worker.engine.training.checkpoint import unpack
 from worker.engine.types import Ending
 from worker.exports.adapter_zip import write_adapter_zip
 from worker.faults import PAUSES
-from worker.training.manifest import base_name, build_manifest, file_sha256
+from worker.training.manifest import ManifestFacts, base_name, build_manifest, file_sha256
 from worker.training.prepare import PreparedJob, identity
 
 
@@ -181,7 +181,7 @@ class FolderSink:
         job = self.job
         step = next((e["step"] for e in self.evaluations if e["phase"] == "trained"), self.steps)
         done = self._kept("metrics.jsonl", step=step)
-        return build_manifest(
+        facts = ManifestFacts(
             job={"id": None, "name": job.name, "seed": job.seed},
             data=job.data,
             grader={"spec": job.grader_json, "sha256": spec_hash(job.grader)},
@@ -196,6 +196,7 @@ class FolderSink:
             trained_tokens=sum(int(line["values"]["update_tokens"]) for line in done),
             sandbox=sandbox,
         )
+        return build_manifest(facts)
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
         path = self.folder / name

@@ -1,7 +1,8 @@
 """Manifest of an adapter: hashes of data, verifier, models and code, all settings, package versions."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,37 +27,41 @@ MODEL_FILES = ("*.json", "*.jinja", "*.safetensors", "*.gguf")
 """Configuration, tokenizer, chat template and weights in a model folder."""
 
 
-def build_manifest(
-    *,
-    job: Mapping[str, Any],
-    data: Mapping[str, Any],
-    grader: Mapping[str, Any],
-    base: Mapping[str, Any],
-    teacher: Mapping[str, Any] | None,
-    settings: Mapping[str, Any],
-    checks: Mapping[str, Any],
-    evaluations: list[Mapping[str, Any]],
-    steps: int,
-    trained_tokens: int,
-    sandbox: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Build the content of `manifest.json`; all values are JSON.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestFacts:
+    """What a manifest says about a run; all values are JSON."""
 
-    `teacher`: the external teacher model, if any. `checks`: results before training, and when a failure was overridden.
-    """
+    job: Mapping[str, Any]
+    data: Mapping[str, Any]
+    grader: Mapping[str, Any]
+    base: Mapping[str, Any]
+    """Identity of the base model."""
+    teacher: Mapping[str, Any] | None
+    """Identity of the external teacher model, if any."""
+    settings: Mapping[str, Any]
+    checks: Mapping[str, Any]
+    """Results before training, and when a failure was overridden."""
+    evaluations: Sequence[Mapping[str, Any]]
+    steps: int
+    trained_tokens: int
+    sandbox: Mapping[str, Any]
+
+
+def build_manifest(facts: ManifestFacts) -> dict[str, Any]:
+    """Build the content of `manifest.json`: the facts, and the code and packages of this process."""
     return {
         "format": FORMAT,
-        "job": dict(job),
-        "base_model": dict(base),
-        "teacher_model": teacher and dict(teacher),
-        "data": dict(data),
-        "verifier": dict(grader),
-        "settings": dict(settings),
-        "checks": dict(checks),
-        "steps": steps,
-        "trained_tokens": trained_tokens,
-        "evaluations": [dict(evaluation) for evaluation in evaluations],
-        "sandbox": dict(sandbox),
+        "job": dict(facts.job),
+        "base_model": dict(facts.base),
+        "teacher_model": facts.teacher and dict(facts.teacher),
+        "data": dict(facts.data),
+        "verifier": dict(facts.grader),
+        "settings": dict(facts.settings),
+        "checks": dict(facts.checks),
+        "steps": facts.steps,
+        "trained_tokens": facts.trained_tokens,
+        "evaluations": [dict(evaluation) for evaluation in facts.evaluations],
+        "sandbox": dict(facts.sandbox),
         "torch_threads": environment().torch_threads,
         "code": {"version": version("rlsd-workbench"), "sha256": source_sha256()},
         "packages": {name: version(name) for name in PACKAGES},
@@ -114,7 +119,7 @@ def job_manifest(
         .where(Evaluation.job_id == job.id, Evaluation.step <= step)
         .order_by(Evaluation.step, Evaluation.created_at)
     )
-    return build_manifest(
+    facts = ManifestFacts(
         job={"id": job.id, "name": job.adapter_name, "seed": job.seed},
         data={"training": file_facts(job.training_file), "validation": file_facts(job.validation_file)},
         grader={"spec": job.grader, "sha256": spec_hash(parse_spec(job.grader))},
@@ -127,3 +132,4 @@ def job_manifest(
         trained_tokens=trained_tokens(session, job, step=step),
         sandbox=sandbox,
     )
+    return build_manifest(facts)

@@ -12,6 +12,7 @@ from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, ObjectId, audit_action, get_or_404
 from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, numbers_in_id, page, page_of
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
+from backend.core.settings.limits import Seed
 from backend.datasets.analysis.leakage import LEAST_VALIDATION_ROWS
 from backend.datasets.reading.store import processed_file
 from backend.datasets.versions.background import SplitTask, VersionTask, create_in_child
@@ -24,8 +25,6 @@ from backend.datasets.versions.history import RowHistoryEntry, row_histories
 from backend.db.engine import transaction
 from backend.db.files import File, family_of, row_hashes_of
 from backend.quotas import require_storage
-
-MAX_SEED = 2**31
 
 router = APIRouter(prefix="/files/{file_id}", tags=["files"])
 
@@ -50,7 +49,7 @@ class SplitRequest(RequestBody):
 
     share: float | None = Field(None, gt=0, lt=1, allow_inf_nan=False)
     rows: int | None = Field(None, ge=LEAST_VALIDATION_ROWS, le=MAX_ROW)
-    seed: int = Field(0, ge=0, lt=MAX_SEED)
+    seed: Seed = 0
     stratify_by: str | None = Field(None, min_length=1, max_length=200)
 
     @model_validator(mode="after")

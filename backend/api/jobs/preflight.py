@@ -15,15 +15,20 @@ from backend.api.http.rights import JobsWrite
 from backend.base_models import base_models
 from backend.checks import request_check, wait_for_check
 from backend.core.checks import CheckKind
+from backend.core.settings.limits import (
+    MAX_PREFLIGHT_ROWS,
+    MAX_PREFLIGHT_SAMPLES,
+    PREFLIGHT_ROWS,
+    PREFLIGHT_SAMPLES,
+    ModelName,
+    Seed,
+)
 from backend.core.settings.measuring import MAX_INSTRUCTION
 from backend.db.checks import Check
 from backend.db.engine import transaction
 from backend.errors import AppError
-from backend.jobs.preflight import preflight_request, preview_request
+from backend.jobs.preflight import Trial, preflight_request, preview_request
 from backend.settings import settings
-
-MAX_ROWS = 256
-MAX_SAMPLES = 64
 
 router = APIRouter(prefix="/fine_tuning", tags=["checks"])
 
@@ -31,18 +36,25 @@ router = APIRouter(prefix="/fine_tuning", tags=["checks"])
 class PreflightTrial(RequestBody):
     """The fields shared with a job request, validated in the same way."""
 
-    model: str = Field(min_length=1, max_length=300)
+    model: ModelName
     training_file: str = Field(max_length=200)
     x_rlsd: dict[str, Any] = Field(
         default_factory=dict, description="RlsdSettings (`rlsd settings`); the preset provides the others."
     )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
 
 
 class PreflightRequest(PreflightTrial):
     grader: dict[str, Any] = Field(description='A grader object, or {"type": "saved", "id", "version"?}.')
-    rows: int = Field(16, ge=1, le=MAX_ROWS, description="Number of rows, chosen at random with the seed.")
-    samples: int = Field(8, ge=1, le=MAX_SAMPLES, description="Completions per row, and as many again with the hint.")
+    rows: int = Field(
+        PREFLIGHT_ROWS, ge=1, le=MAX_PREFLIGHT_ROWS, description="Number of rows, chosen at random with the seed."
+    )
+    samples: int = Field(
+        PREFLIGHT_SAMPLES,
+        ge=1,
+        le=MAX_PREFLIGHT_SAMPLES,
+        description="Completions per row, and as many again with the hint.",
+    )
     instructions: (
         Annotated[list[Annotated[str, Field(max_length=MAX_INSTRUCTION)]], Field(min_length=2, max_length=2)] | None
     ) = Field(
@@ -66,12 +78,7 @@ def preflight(body: PreflightRequest, caller: JobsWrite, session: Database) -> C
     """
     request = preflight_request(
         session,
-        project=caller.project,
-        model=body.model,
-        training_file=body.training_file,
-        grader=body.grader,
-        x_rlsd=body.x_rlsd,
-        seed=body.seed,
+        _trial(body, project=caller.project),
         rows=body.rows,
         samples=body.samples,
         instructions=body.instructions,
@@ -96,17 +103,7 @@ def teacher_preview(body: TeacherPreviewRequest, caller: JobsWrite) -> CheckObje
     Waits for the check; if it takes too long, the response is the check so far, to be polled.
     """
     with transaction(project=caller.project) as session:
-        request = preview_request(
-            session,
-            project=caller.project,
-            model=body.model,
-            training_file=body.training_file,
-            grader=body.grader,
-            x_rlsd=body.x_rlsd,
-            seed=body.seed,
-            row=body.row,
-            models=base_models(),
-        )
+        request = preview_request(session, _trial(body, project=caller.project), row=body.row, models=base_models())
         check_id = request_check(
             session,
             project=caller.project,
@@ -122,3 +119,14 @@ def teacher_preview(body: TeacherPreviewRequest, caller: JobsWrite) -> CheckObje
             raise
     with transaction(project=caller.project) as session:
         return check_object(get_or_404(session, Check, check_id, project=caller.project))
+
+
+def _trial(body: PreflightRequest | TeacherPreviewRequest, *, project: str) -> Trial:
+    return Trial(
+        project=project,
+        model=body.model,
+        training_file=body.training_file,
+        grader=body.grader,
+        x_rlsd=body.x_rlsd,
+        seed=body.seed,
+    )

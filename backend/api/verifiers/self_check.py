@@ -12,12 +12,11 @@ from backend.api.http.dependencies import Database
 from backend.api.http.rights import VerifiersWrite
 from backend.checks import request_check
 from backend.core.checks import CheckKind
+from backend.core.settings.limits import MAX_SELF_CHECK_ROWS
 from backend.jobs.create import fit_grader, require_file
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.selfcheck import spread
 from backend.verifiers.specs import spec_json
-
-MAX_ROWS = 64
 
 router = APIRouter(prefix="/verifiers", tags=["verifiers"])
 
@@ -25,7 +24,7 @@ router = APIRouter(prefix="/verifiers", tags=["verifiers"])
 class SelfCheckRequest(RequestBody):
     grader: dict[str, Any] = Field(description='A grader object, or {"type": "saved", "id", "version"?}.')
     file: str = Field(max_length=200)
-    rows: int = Field(16, ge=1, le=MAX_ROWS, description="Number of rows to try, evenly spaced in the file.")
+    rows: int = Field(16, ge=1, le=MAX_SELF_CHECK_ROWS, description="Number of rows to try, evenly spaced in the file.")
 
 
 @router.post("/check")

@@ -8,6 +8,7 @@ from backend.core.hints import HINT_SCHEMA, ROW_HINTS, Hint
 from backend.core.methods import Part
 from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import Divergence, Dtype, TeacherWeights, listed
+from backend.core.settings.limits import ModelName
 
 PRACTICE_HINTS = (*ROW_HINTS, Hint.PLACEBO)
 
@@ -68,14 +69,14 @@ class Teacher(Strict):
         ),
     ] = Field(10, ge=1, le=1_000_000, description="Steps between two snapshots of the teacher.")
     teacher_model: Annotated[
-        str | None,
+        ModelName | None,
         About(
             "Larger teacher model",
             why="No default: which larger model does your task well depends on the task.",
             part=Part.LARGER,
             may_change=True,
         ),
-    ] = Field(None, min_length=1, max_length=300, description="The larger model of `opd`: a listed name or a hub id.")
+    ] = Field(None, description="The larger model of `opd`: a listed name or a hub id.")
     teacher_dtype: Annotated[
         Dtype,
         About(

@@ -6,6 +6,12 @@ from pydantic import Field
 
 from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import Dtype, Sharding, listed
+from backend.core.settings.limits import (
+    MAX_PREFLIGHT_ROWS,
+    MAX_PREFLIGHT_SAMPLES,
+    MAX_SELF_CHECK_ROWS,
+    PREFLIGHT_SAMPLES,
+)
 
 
 class Checking(Strict):
@@ -21,7 +27,10 @@ class Checking(Strict):
             may_change=True,
         ),
     ] = Field(
-        8, ge=0, le=64, description="Training rows on which the verifier is checked before the first step; 0: none."
+        8,
+        ge=0,
+        le=MAX_SELF_CHECK_ROWS,
+        description="Training rows on which the verifier is checked before the first step; 0: none.",
     )
     preflight_rows: Annotated[
         int,
@@ -32,7 +41,12 @@ class Checking(Strict):
             why="Off, since it takes as long as a few steps; the plan Careful turns it on.",
             may_change=True,
         ),
-    ] = Field(0, ge=0, le=256, description="Training rows that the base model answers before the first step; 0: none.")
+    ] = Field(
+        0,
+        ge=0,
+        le=MAX_PREFLIGHT_ROWS,
+        description="Training rows that the base model answers before the first step; 0: none.",
+    )
     preflight_samples: Annotated[
         int,
         About(
@@ -42,7 +56,12 @@ class Checking(Strict):
             when=When("preflight_rows", 0, differs=True),
             may_change=True,
         ),
-    ] = Field(8, ge=1, le=64, description="Completions per row in the pre-flight, both with and without the hint.")
+    ] = Field(
+        PREFLIGHT_SAMPLES,
+        ge=1,
+        le=MAX_PREFLIGHT_SAMPLES,
+        description="Completions per row in the pre-flight, both with and without the hint.",
+    )
     on_failed_check: Annotated[
         Literal["pause", "go_on"],
         About(

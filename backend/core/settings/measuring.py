@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from backend.core.methods import Part
 from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import BudgetUnit, Keep, RowSampling, listed
+from backend.core.settings.limits import MAX_BUDGET
 
 MAX_INSTRUCTION = 4000
 MAX_EXAMPLES = 8
@@ -125,7 +126,7 @@ class Measuring(Strict):
     ] = Field(
         0,
         ge=0,
-        le=1e15,
+        le=MAX_BUDGET,
         description="Limit on what the run may use. The run ends with the step that reaches it, or at `max_steps`, "
         "whichever is first, and is then evaluated; 0: unlimited.",
     )

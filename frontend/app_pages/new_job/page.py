@@ -38,7 +38,7 @@ FILLED = "job_form_filled_from"
 def settings_schemas(_client: Client) -> dict[str, Json]:
     """Return the API's schemas of a job's settings and of those that are nested, with references resolved."""
     schemas = _client.settings_schemas()
-    return {name: inlined(schemas, name) for name in ("RlsdSettings", *SCHEMAS.values())}
+    return {name: inlined(schemas, name) for name in ("RlsdSettings", "PreflightRequest", *SCHEMAS.values())}
 
 
 def draft_name() -> str:
@@ -153,7 +153,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     if compared and len(arms) < 2:
         stops.append("Choose at least two methods to compare.")
     if "preflight_rows" not in settings:
-        settings = preflight.with_preflight(settings)
+        settings = preflight.with_preflight(settings, schema=schemas["PreflightRequest"])
     body = request_body(
         dataset=dataset["id"],
         validation=validation,
@@ -169,7 +169,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
         titled.append(estimate.refusal(estimated))
     for title, stop in titled:
         st.warning(stop, title=title, icon=":material/block:")
-    preflight.panel(client, body, num_rows=dataset["rows"], ready=not titled)
+    preflight.panel(client, body, schema=schemas["PreflightRequest"], num_rows=dataset["rows"], ready=not titled)
     if estimated is not None and not isinstance(estimated, ApiError):
         estimate.show(estimated, runs=max(1, len(arms) * seeds))
     drafts.keep(draft_name(), drafts.fields(FILLED, job_method.PRESET_OF, job_method.ARMS_OF, remedies.KEPT))

@@ -6,12 +6,11 @@ from frontend.api import Client
 from frontend.api.types import Json
 from frontend.app_pages.new_job import preflight_report, remedies
 from frontend.components import check_progress, prompts, rights
+from frontend.words.job_settings import SECTIONS, SettingFacts, facts_of
 
 REFUSED = "The pre-flight failed"
 KEPT, SHOWN = "preflight_kept", "teacher_preview_kept"
-ROWS, SAMPLES = 16, 8
-MOST_ROWS, MOST_SAMPLES = 256, 64
-OF_THE_JOB = ("self_check_rows", "preflight_rows", "preflight_samples", "on_failed_check")
+OF_THE_JOB = frozenset(setting.name for setting in SECTIONS["Checks before training"])
 """Settings of a job's own checks before training, which do not affect these trials."""
 
 
@@ -21,19 +20,25 @@ def finished_id() -> str | None:
     return found.check["id"] if found is not None and found.check["status"] == "done" else None
 
 
-def with_preflight(settings: Json) -> Json:
-    """Show a checkbox; return the settings, with a pre-flight before training if it is ticked."""
+def with_preflight(settings: Json, *, schema: Json) -> Json:
+    """Show a checkbox; return the settings, with a pre-flight before training if it is ticked.
+
+    `schema`: of the pre-flight's request.
+    """
+    rows = facts_of(schema, "rows").default
     ticked = st.checkbox(
         "Run the pre-flight before training",
         key="preflight_first",
-        help=f"The base model answers {ROWS} rows before the first step. If they have no signal, the job pauses for "
+        help=f"The base model answers {rows} rows before the first step. If they have no signal, the job pauses for "
         "your decision instead of training. Nothing else about the job changes.",
     )
-    return {"preflight_rows": ROWS, **settings} if ticked else settings
+    return {"preflight_rows": rows, **settings} if ticked else settings
 
 
-def panel(client: Client, job: Json, *, num_rows: int, ready: bool) -> None:
-    """Show both. `job`: the body that would create it. `num_rows`: of its dataset."""
+def panel(client: Client, job: Json, *, schema: Json, num_rows: int, ready: bool) -> None:
+    """Show both. `job`: the body that would create it, whose dataset has `num_rows`. `schema`: of a pre-flight's
+    request.
+    """
     reinforcement: Json = job["method"]["reinforcement"]
     settings = {name: value for name, value in reinforcement["x_rlsd"].items() if name not in OF_THE_JOB}
     trial = {name: job[name] for name in ("model", "training_file")}
@@ -46,12 +51,12 @@ def panel(client: Client, job: Json, *, num_rows: int, ready: bool) -> None:
     ):
         preflight, preview = st.tabs(["Pre-flight", "Teacher preview"])
         with preflight:
-            _preflight(client, trial, ready=ready)
+            _preflight(client, trial, schema=schema, ready=ready)
         with preview:
             _preview(client, trial, num_rows=num_rows, ready=ready)
 
 
-def _preflight(client: Client, trial: Json, *, ready: bool) -> None:
+def _preflight(client: Client, trial: Json, *, schema: Json, ready: bool) -> None:
     st.caption(
         "The base model answers some rows, with and without the hint, and the verifier scores the answers. The report "
         "shows whether there is a signal to learn from, whether the hint helps, and how long training will take."
@@ -64,9 +69,9 @@ def _preflight(client: Client, trial: Json, *, ready: bool) -> None:
         "rate with each and the difference.",
     ).strip()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        rows = st.number_input("Rows", 1, MOST_ROWS, ROWS, key="preflight_rows", width=120)
-        samples = st.number_input("Completions per row", 1, MOST_SAMPLES, SAMPLES, key="preflight_samples", width=160)
-        body = compared(trial, second=second) | {"rows": int(rows), "samples": int(samples)}
+        rows = _count("Rows", facts_of(schema, "rows"), key="preflight_rows", width=120)
+        samples = _count("Completions per row", facts_of(schema, "samples"), key="preflight_samples", width=160)
+        body = compared(trial, second=second) | {"rows": rows, "samples": samples}
         go = rights.button(
             client,
             "Run pre-flight",
@@ -92,6 +97,12 @@ def _preflight(client: Client, trial: Json, *, ready: bool) -> None:
     if report:
         preflight_report.show(report, before=st.session_state.get(remedies.BEFORE), key="preflight")
         remedies.offer(client, report, dataset=trial["training_file"], ready=ready)
+
+
+def _count(label: str, facts: SettingFacts, *, key: str, width: int) -> int:
+    """Show a field of a whole number, which begins at its default."""
+    least, most = int(facts.least or 1), None if facts.most is None else int(facts.most)
+    return int(st.number_input(label, least, most, int(facts.default), key=key, width=width))
 
 
 def compared(trial: Json, *, second: str) -> Json:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from backend.core.methods import FIRM_REJECTION
 from worker.engine.faults import not_finite
-
-FIRM_REJECTION = -1.6
-"""About ln 0.2: the token is five times less likely under the teacher than under the student. Not tuned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,8 @@ sampler's log-probabilities, so that no micro-batch needs the rest of its group.
 import torch
 from torch import Tensor
 
-from worker.engine.methods.base import FIRM_REJECTION, Credit, CreditInputs, Options, log_ratio
+from backend.core.methods import FIRM_REJECTION
+from worker.engine.methods.base import Credit, CreditInputs, Options, log_ratio
 
 
 def credit(inputs: CreditInputs, options: Options) -> Credit:
