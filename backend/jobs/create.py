@@ -237,9 +237,10 @@ def _rows_to_imitate(
     if not imitates(settings):
         return 0
     shown = has_target(settings).label("shown")
-    rows: Sequence[Any] = session.execute(
+    stored = session.execute(
         select(DatasetRow.row_hash, shown).where(DatasetRow.file_id == training.id).order_by(DatasetRow.number)
     ).all()
+    rows: Sequence[Any] = without_examples(stored, settings.example_rows)
     if validation is None:
         rows, _held_out = split_held_out(rows, share=settings.held_out_share, seed=seed, limit=settings.eval_rows)
     return require_rows(settings, with_text=[row.shown for row in rows], filename=training.filename)
