@@ -231,7 +231,7 @@ def _card(feed: JobFeed, rollout: RolloutObject, question: FileRow | None) -> No
     credit.head(feed, rollout)
     credit.text(rollout, height_px=TEXT_PX)
     if rollout["record"]["reason"]:
-        st.caption(rollout["record"]["reason"][:300])
+        st.caption(plain(rollout["record"]["reason"][:300]))
     with st.container(horizontal=True):
         rollout_group.link(rollout, key="card")
         if rollout["has_tokens"]:

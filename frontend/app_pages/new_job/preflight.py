@@ -9,6 +9,7 @@ from frontend.components import check_progress, prompts, rights
 
 REFUSED = "The pre-flight failed"
 KEPT, SHOWN = "preflight_kept", "teacher_preview_kept"
+USED = "tests_before_used"
 ROWS, SAMPLES = 16, 8
 MOST_ROWS, MOST_SAMPLES = 256, 64
 OF_THE_JOB = ("self_check_rows", "preflight_rows", "preflight_samples", "on_failed_check")
@@ -42,13 +43,19 @@ def panel(client: Client, job: Json, *, num_rows: int, ready: bool) -> None:
         like = {name: trial[name] for name in ("model", "grader")}
         check_progress.find(client, key, kind=kind, like=like, file=trial["training_file"])
     with st.expander(
-        "Test before training", icon=":material/flight_takeoff:", expanded=bool({KEPT, SHOWN} & set(st.session_state))
+        "Test before training", icon=":material/flight_takeoff:", expanded=_used(), key="test_before_fold"
     ):
         preflight, preview = st.tabs(["Pre-flight", "Teacher preview"])
         with preflight:
             _preflight(client, trial, ready=ready)
         with preview:
             _preview(client, trial, num_rows=num_rows, ready=ready)
+
+
+def _used() -> bool:
+    """Report whether a test was started or found on this page; it stays open, also when a setting is corrected."""
+    st.session_state[USED] = st.session_state.get(USED, False) or bool({KEPT, SHOWN} & set(st.session_state))
+    return bool(st.session_state[USED])
 
 
 def _preflight(client: Client, trial: Json, *, ready: bool) -> None:
