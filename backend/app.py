@@ -9,6 +9,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
+from pydantic import TypeAdapter
 from starlette.middleware.exceptions import ExceptionMiddleware
 
 from backend.api import chat, checks, models
@@ -23,6 +24,7 @@ from backend.api.http.middleware import Authentication, BodyLimit, RequestIds
 from backend.api.http.operations import V1, FindOperation, operations
 from backend.api.jobs import estimate, exports, preflight, rescore, rollouts, runs
 from backend.api.jobs import routes as jobs
+from backend.api.jobs.job_object import SelfCheckResult
 from backend.api.jobs.stream import routes as stream
 from backend.api.jobs.stream.feeds import Feeds
 from backend.api.operations import health, metrics
@@ -31,8 +33,10 @@ from backend.api.organisation import audit, keys, members, projects, usage, webh
 from backend.api.verifiers import graders, instructions, self_check
 from backend.api.verifiers import routes as verifiers
 from backend.chat.client import ChatClient
-from backend.comparisons.kept import AnalysisCache
-from backend.core.settings.spec import RlsdSettings
+from backend.chat.response_objects import Chunk
+from backend.comparisons.cache import AnalysisCache
+from backend.core.hints import HintFacts
+from backend.core.settings.spec import PresetFacts, RlsdSettings, method_schema
 from backend.datasets.reading import background
 from backend.stack.logs import configure_logs
 
@@ -98,6 +102,11 @@ DESCRIPTION = """Files, graders, jobs and models in the shapes of OpenAI's API, 
 `{"error": {...}}`."""
 
 
+COMPONENT = "#/components/schemas/{model}"
+DESCRIBED: tuple[type[Any], ...] = (RlsdSettings, SelfCheckResult, Chunk, PresetFacts, HintFacts)
+"""Models of what requests and responses hold as plain JSON or as text."""
+
+
 def create_app() -> FastAPI:
     app = FastAPIOffline(  # serves the assets of the documentation pages itself
         title="RLSD Workbench",
@@ -144,17 +153,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Return FastAPI's schema with `x_rlsd` described in full. A request may set any part of it."""
+    """Return FastAPI's schema, with what its models hold as plain JSON described in full.
+
+    A request may set any part of `x_rlsd`. A self-check's result is stored JSON, and chat streams chunks as text.
+    """
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
         components = schema["components"]["schemas"]
-        settings = RlsdSettings.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
-        components.update(settings.pop("$defs", {}))
-        components["RlsdSettings"] = settings
+        described = {
+            model.__name__: TypeAdapter(model).json_schema(by_alias=True, ref_template=COMPONENT) for model in DESCRIBED
+        }
+        for name, each in {**described, "Method": method_schema(COMPONENT)}.items():
+            components.update({**each.pop("$defs", {}), **components, name: each})
         for name in ("Reinforcement", "PreflightRequest", "TeacherPreviewRequest"):
-            components[name]["properties"]["x_rlsd"] = {"$ref": "#/components/schemas/RlsdSettings"}
+            components[name]["properties"]["x_rlsd"] = {"$ref": COMPONENT.format(model="RlsdSettings")}
+        self_check = {"anyOf": [{"$ref": COMPONENT.format(model="SelfCheckResult")}, {"type": "null"}]}
+        components["JobChecksInFull"]["properties"]["self_check"] = self_check
         app.openapi_schema = schema
     return app.openapi_schema
 

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from backend.core.checks import CheckKind
 from backend.db.base import Json, utc_now
 from backend.db.checks import Check, CheckStatus
 from backend.db.engine import engine, transaction
@@ -43,8 +44,7 @@ WORK_LOCK = 7_215_002
 """First number of the advisory locks on checks in progress."""
 REQUEST_BODY = "asked"
 """Key under which a stored request keeps the HTTP body that it was created from."""
-SAMPLED = frozenset({"preflight", "teacher_preview", "export", "fetch_model"})
-"""Kinds that need a model: they go to the `sample` queue."""
+SAMPLED = frozenset(kind for kind in CheckKind if kind.needs_model)
 log = structlog.get_logger()
 
 
@@ -52,7 +52,7 @@ def request_check(
     session: Session,
     *,
     project: str,
-    kind: str,
+    kind: CheckKind,
     request: Json,
     body: Json | None = None,
     file_id: str | None = None,
@@ -115,21 +115,21 @@ def wait_for_check(check_id: str, *, project: str, timeout_s: float) -> dict[str
     )
 
 
-def carry_out(check_id: str, *, handlers: Mapping[str, Handler]) -> None:
+def carry_out(check_id: str, *, handlers: Mapping[CheckKind, Handler]) -> None:
     """Run a check and store its result. A duplicate delivery of a check that is done or in progress has no effect."""
     with _work_lock(check_id) as acquired:
         if acquired:
             _carry_out(check_id, handlers)
 
 
-def _carry_out(check_id: str, handlers: Mapping[str, Handler]) -> None:
+def _carry_out(check_id: str, handlers: Mapping[CheckKind, Handler]) -> None:
     with transaction() as session:
         check = session.get(Check, check_id)
         if check is None or check.status != CheckStatus.QUEUED:
             return
     try:
         _store_progress(check_id, {"done": 0, "total": 0, "unit": ""})
-        status, result = CheckStatus.DONE, handlers[check.kind](check.request, _progress_of(check_id))
+        status, result = CheckStatus.DONE, handlers[CheckKind(check.kind)](check.request, _progress_of(check_id))
     except CheckCancelledError:
         return
     except AppError as error:

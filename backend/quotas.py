@@ -1,16 +1,10 @@
 """Quotas of a project, its usage, and the checks of usage against quotas."""
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from backend.db.base import utc_now
-from backend.db.blobs import Blob
-from backend.db.exports import Export
-from backend.db.files import File
-from backend.db.jobs import Job, seconds_held
-from backend.db.projects import Project
-from backend.db.uploads import Upload, UploadStatus
+from backend.db.projects import get_project, lock_project
+from backend.db.usage import count_jobs, gpu_hours, stored_bytes
 from backend.errors import AppError
 
 ENDED = ("succeeded", "failed", "cancelled")
@@ -44,49 +38,11 @@ class Usage(BaseModel):
 
 def usage(session: Session, *, project: str) -> Usage:
     """Return what the project uses."""
-    files = session.scalar(select(func.coalesce(func.sum(File.size_bytes), 0)).where(File.project_id == project))
-    announced = session.scalar(
-        select(func.coalesce(func.sum(Upload.size_bytes), 0)).where(
-            Upload.project_id == project, Upload.status == UploadStatus.PENDING, Upload.expires_at > utc_now()
-        )
-    )
-    adapters = session.scalar(
-        select(func.coalesce(func.sum(Blob.size_bytes), 0))
-        .join(Job, Job.adapter_sha256 == Blob.sha256)
-        .where(Job.project_id == project)
-    )
-    exports = session.scalar(
-        select(func.coalesce(func.sum(Blob.size_bytes), 0))
-        .join(Export, Export.sha256 == Blob.sha256)
-        .join(Job, Job.id == Export.job_id)
-        .where(Job.project_id == project)
-    )
-    jobs = session.scalar(
-        select(func.count()).select_from(Job).where(Job.project_id == project, Job.state.not_in(IDLE))
-    )
-    past = session.scalar(select(Project.past_gpu_hours).where(Project.id == project))
     return Usage(
-        storage_bytes=int(files or 0) + int(announced or 0) + int(adapters or 0) + int(exports or 0),
-        jobs_at_once=jobs or 0,
-        gpu_hours=round((past or 0.0) + _gpu_hours(session, Job.project_id == project), 4),
+        storage_bytes=stored_bytes(session, project=project),
+        jobs_at_once=count_jobs(session, project=project, without=IDLE),
+        gpu_hours=round(gpu_hours(session, project=project), 4),
     )
-
-
-def remember_gpu_hours(session: Session, job: Job) -> None:
-    """Add a job's device hours to its project's past usage, before the job is deleted."""
-    used = _gpu_hours(session, Job.id == job.id)
-    session.execute(
-        update(Project)
-        .where(Project.id == job.project_id)
-        .values(past_gpu_hours=Project.past_gpu_hours + used)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _gpu_hours(session: Session, condition: ColumnElement[bool]) -> float:
-    """Sum the device hours of the jobs that match."""
-    seconds = seconds_held() * func.coalesce(Job.spec["devices"].as_integer(), 1)
-    return float(session.scalar(select(func.sum(seconds) / 3600).where(condition)) or 0)
 
 
 def require_storage(session: Session, *, project: str, additional_bytes: int = 0) -> None:
@@ -122,11 +78,8 @@ def require_job(session: Session, *, project: str) -> None:
         raise _exceeded(f"The project may use {quotas.gpu_hours:g} device hours and has used {used.gpu_hours:.2f}")
 
 
-def _quotas(session: Session, project_id: str, *, locked: bool = False) -> Quotas:
-    # FOR NO KEY UPDATE: inserts that only reference the project need not wait for this lock.
-    lock = {"key_share": True} if locked else None
-    project = session.get_one(Project, project_id, with_for_update=lock)
-    return Quotas.model_validate(project.quotas)
+def _quotas(session: Session, project: str, *, locked: bool = False) -> Quotas:
+    return Quotas.model_validate((lock_project if locked else get_project)(session, project).quotas)
 
 
 def _exceeded(message: str) -> AppError:

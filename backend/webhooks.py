@@ -21,7 +21,7 @@ from backend import outbound
 from backend.db.base import unix_s, utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
-from backend.db.webhooks import DeliveryStatus, Webhook, WebhookDelivery
+from backend.db.webhooks import DeliveryStatus, Webhook, WebhookDelivery, webhooks_of
 from backend.errors import AppError
 from backend.ids import new_id
 from backend.queue import CHECK_QUEUE, WEBHOOK_TASK, queue_length, send_after_commit
@@ -78,8 +78,7 @@ def create(session: Session, *, url: str, events: Sequence[str], project: str) -
 def announce(session: Session, job: Job) -> None:
     """Store a delivery for each webhook of the job's project that is subscribed to this end state."""
     kind = f"fine_tuning.job.{job.state}"
-    hooks = session.scalars(select(Webhook).where(Webhook.project_id == job.project_id)).all()
-    for hook in hooks:
+    for hook in session.scalars(webhooks_of(job.project_id).statement).all():
         if kind in hook.events:
             deliver_to(session, hook, kind=kind, object_id=job.id)
 

@@ -86,7 +86,7 @@ class StepTimes:
 def make_settings(method: str, *, seed: int, preset: Preset = Preset.STEADY, **changes: object) -> Settings:
     """Return the settings of the starter's job with a preset, and too small a learning rate to change the policy."""
     job = json.loads((STARTER / "job.json").read_text())["method"]["reinforcement"]["x_rlsd"]
-    values = PRESETS[preset] | job | {"method": method, "learning_rate": 1e-12} | changes
+    values = {**PRESETS[preset].values, **job, "method": method, "learning_rate": 1e-12, **changes}
     return engine_settings(RlsdSettings.model_validate(values), seed=seed)
 
 

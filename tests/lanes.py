@@ -22,7 +22,7 @@ LANES = {
     "pages": "draws pages against the real API, without a browser",
     "training": "starts a training process",
     "hostile": "attacks the sandbox or the file readers",
-    "slow": "starts servers of its own, fuzzes the API or fills memory",
+    "slow": "starts servers of its own, fuzzes the API, fills memory or tries all settings",
 }
 LONGEST_FIRST = ("tests/browser", "tests/service/test_training", "tests/learning", "tests/service", "tests/frontend")
 """Slow files are distributed first, so that no process finishes long after the others."""

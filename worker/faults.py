@@ -5,14 +5,12 @@ Used by queued jobs and `rlsd train` alike.
 
 import torch
 
+from backend.core.settings.spec import RlsdSettings
 from backend.db.base import Json
 from backend.errors import AppError
 from backend.jobs.resolve import X_RLSD
 from worker.engine.faults import Fault, FaultCode
 from worker.engine.types import Ending
-
-API_NAMES = {"model": "model", "lam": f"{X_RLSD}.lambda"}
-"""Engine settings with another name in the API; all others have the same name in `x_rlsd`."""
 
 PAUSES: dict[Ending, Json] = {
     Ending.VERIFIER_FAULTS: {
@@ -51,4 +49,8 @@ def as_sentence(text: str) -> str:
 
 
 def _api_name(param: str | None) -> str | None:
-    return None if param is None else API_NAMES.get(param, f"{X_RLSD}.{param}")
+    """Return the request's parameter for a fault's: a setting of the engine, by its name in Python, or the model."""
+    if param is None or param == "model":
+        return param
+    field = RlsdSettings.model_fields.get(param)
+    return f"{X_RLSD}.{param if field is None else field.alias or param}"

@@ -29,6 +29,8 @@ from backend.settings import settings
 
 HEARTBEAT_S = 15
 CLIENT_CLOSED = 499
+CHUNK = {"schema": {"$ref": "#/components/schemas/Chunk"}}
+"""What the data of each event is; `backend.app` describes it."""
 Result = TypeVar("Result")
 router = APIRouter(prefix="/chat", tags=["chat"])
 
@@ -36,7 +38,7 @@ router = APIRouter(prefix="/chat", tags=["chat"])
 @router.post(
     "/completions",
     response_model=ChatCompletion,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "Chunks where `stream` is true."}},
+    responses={200: {"content": {"text/event-stream": CHUNK}, "description": "Chunks where `stream` is true."}},
 )
 async def create_chat_completion(body: ChatBody, request: Request, caller: ModelsUse) -> ChatCompletion | Response:
     """Complete a conversation. A completion may fail after it has begun; a stream then ends with an error event."""

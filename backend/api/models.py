@@ -8,7 +8,6 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from backend import blobs
 from backend.api.checks import CheckObject, check_object, request_json
 from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database
@@ -18,9 +17,11 @@ from backend.api.jobs.result_object import ResultObject, result_object
 from backend.base_models import SMALL_MODEL, base_models
 from backend.chat.model_names import no_such_model, resolve_model
 from backend.checks import request_check
+from backend.core.checks import CheckKind
 from backend.db.base import unix_s
-from backend.db.jobs import Job, lock_job_of_model, trained_jobs
+from backend.db.jobs import Job, trained_jobs
 from backend.errors import AppError
+from backend.jobs.delete import delete_adapter
 from backend.jobs.result import Result, results_of
 from backend.settings import settings
 
@@ -77,7 +78,11 @@ def fetch_model(body: FetchRequest, caller: ServerManage, session: Database) -> 
         )
     return check_object(
         request_check(
-            session, project=caller.project, kind="fetch_model", request=body.model_dump(), body=request_json(body)
+            session,
+            project=caller.project,
+            kind=CheckKind.FETCH_MODEL,
+            request=body.model_dump(),
+            body=request_json(body),
         )
     )
 
@@ -90,7 +95,7 @@ def get_model(model: ModelName, caller: ModelsRead, session: Database) -> ModelO
     )
     if resolved.job is None:
         return _base_object(model)
-    results = results_of(session, [resolved.job.id]) if model == resolved.job.fine_tuned_model else {}
+    results = results_of(session, [resolved.job]) if model == resolved.job.fine_tuned_model else {}
     return _trained_object(model, resolved.job, created_at=resolved.created_at, results=results)
 
 
@@ -103,19 +108,14 @@ def delete_model(model: ModelName, caller: ModelsWrite, session: Database) -> De
             code="model_not_deletable",
             param="model",
         )
-    job = lock_job_of_model(session, model, project=caller.project)
-    if job is None:
+    if not delete_adapter(session, model, project=caller.project):
         raise no_such_model(model)
-    sha256, job.fine_tuned_model, job.adapter_sha256 = job.adapter_sha256, None, None
-    session.flush()
-    if sha256 is not None:
-        blobs.drop_unused(session, sha256)
     return DeletedModel(id=model)
 
 
 def _models(session: Session, *, project: str) -> list[ModelObject]:
     jobs = trained_jobs(session, project=project)
-    results = results_of(session, [job.id for job in jobs])
+    results = results_of(session, jobs)
     return [_base_object(name) for name in base_models()] + [
         _trained_object(job.fine_tuned_model, job, created_at=job.finished_at, results=results)
         for job in jobs

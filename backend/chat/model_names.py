@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.chat.protocol import AdapterRef
 from backend.core.settings.spec import RlsdSettings
-from backend.db.jobs import Job
+from backend.db.jobs import Job, job_of_model
 from backend.db.projects import find_owned
-from backend.db.training import Checkpoint
+from backend.db.training import checkpoint_at
 from backend.errors import AppError
 from backend.jobs.create import HUB_ID
 
@@ -71,8 +70,7 @@ def _trained(session: Session, name: str, *, project: str) -> ServedModel:
         return _checkpoint(
             session, name, project=project, adapter_name=checkpoint["adapter"], step=int(checkpoint["step"])
         )
-    finished = select(Job).where(Job.project_id == project, Job.fine_tuned_model == name)
-    job = session.scalar(finished.where(Job.adapter_sha256.is_not(None)))
+    job = job_of_model(session, name, project=project)
     if job is None or job.adapter_sha256 is None:
         raise no_such_model(name)
     return ServedModel(job.model, AdapterRef(job.adapter_sha256, "archive"), job, job.finished_at)
@@ -83,7 +81,7 @@ def _checkpoint(session: Session, name: str, *, project: str, adapter_name: str,
     job = find_owned(session, Job, f"ftjob-{adapter_name.rpartition(':')[2]}", project=project)
     if job is None or job.adapter_name != adapter_name:
         raise no_such_model(name)
-    kept = session.scalar(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
+    kept = checkpoint_at(session, job, step=step)
     if kept is None:
         raise no_such_model(name)
     lora = job.spec["lora"]

@@ -42,13 +42,13 @@ def create(
     from backend.db.base import utc_now
     from backend.db.engine import transaction
     from backend.db.keys import Role, create_key
-    from backend.db.projects import DEFAULT_PROJECT, Project
+    from backend.db.projects import DEFAULT_PROJECT, find_project
 
     project = project or DEFAULT_PROJECT
     if role not in list(Role):
         raise AppError(f"There is no role '{role}': use {', '.join(Role)}.")
     with transaction(_database_url()) as session:
-        if session.get(Project, project) is None:
+        if find_project(session, project) is None:
             raise AppError(f"There is no project '{project}'.")
         expires_at = None if days is None else utc_now() + timedelta(days=days)
         key, secret = create_key(session, name=name, role=Role(role), project=project, expires_at=expires_at)
@@ -64,13 +64,11 @@ def list_keys(api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
             for each in all_items(client, "/v1/keys"):
                 _print(*(each[field] for field in ("id", "prefix", "name", "role", "project_id", "status")))
         return
-    from sqlalchemy import select
-
     from backend.db.engine import transaction
-    from backend.db.keys import ApiKey as Key
+    from backend.db.keys import all_keys
 
     with transaction(_database_url()) as session:
-        for key in session.scalars(select(Key).order_by(Key.created_at)):
+        for key in session.scalars(all_keys().statement.order_by(*all_keys().keys)):
             _print(key.id, key.prefix, key.name, key.role, key.project_id, key.state)
 
 
@@ -87,16 +85,16 @@ def revoke(
         print("Revoked.")
         return
     from backend.db.audit import server_action
-    from backend.db.base import utc_now
     from backend.db.engine import transaction
-    from backend.db.keys import ApiKey as Key
+    from backend.db.keys import find_key
+    from backend.db.keys import revoke as revoke_key
     from backend.errors import not_found
 
     with transaction(_database_url()) as session:
-        key = session.get(Key, key_id)
+        key = find_key(session, key_id)
         if key is None:
             raise not_found("key", key_id)
-        key.revoked_at = key.revoked_at or utc_now()
+        revoke_key(key)
         server_action("rlsd keys revoke").record(session, objects=[key.id], project=key.project_id)
     print("Revoked.")
 

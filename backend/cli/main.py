@@ -155,6 +155,14 @@ def sandbox_check() -> None:
     _replace_process(["-m", "worker.sandbox.probe"])
 
 
+@app.command()
+def settings(name: Annotated[str | None, typer.Argument(help="Name of one setting, for all about it.")] = None) -> None:
+    """List the settings of a job (`x_rlsd`): values, default and meaning."""
+    from backend.cli.settings_table import all_settings, one_setting
+
+    print(all_settings() if name is None else one_setting(name))
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def train(context: typer.Context) -> None:
     """Run one job in the foreground, without any service: `rlsd train --help`."""

@@ -23,10 +23,14 @@ FEW_SEEDS = 3
 
 @dataclass(frozen=True)
 class EvaluationScores:
-    """One evaluation of a run: `scores` by row of the dataset, None if the verifier gave none."""
+    """One evaluation of a run: `scores` by row of the dataset, None if the verifier gave none.
+
+    `selection`: of a run that keeps its best step, the score on other rows by which it chooses.
+    """
 
     step: int
     scores: Mapping[int, Sequence[float | None]]
+    selection: float | None = None
 
     @cached_property
     def means(self) -> dict[int, float]:
@@ -65,9 +69,22 @@ class Run:
         return [evaluation for evaluation in self.evaluations if evaluation.step > 0]
 
     def at(self, limit: float | None, budget: BudgetUnit) -> EvaluationScores | None:
-        """Return the last evaluation after a step that started within the budget."""
-        within = [e for e in self.after_training if limit is None or self.used(e.step - 1, budget) < limit]
-        return max(within, key=lambda evaluation: evaluation.step, default=None)
+        """Return the last evaluation after a step that started within the budget.
+
+        Of a run that keeps its best step, it is the best of these and the one before training, the earlier of equals.
+        """
+        within = self._within(limit, budget)
+        chosen = [e for e in self.evaluations if e.selection is not None and (e.step == 0 or e in within)]
+        if not within or not chosen:
+            return max(within, key=lambda evaluation: evaluation.step, default=None)
+        return max(chosen, key=lambda evaluation: (evaluation.selection, -evaluation.step))
+
+    def spent(self, limit: float | None, budget: BudgetUnit) -> float:
+        """Return the seconds up to the last evaluation after a step that started within the budget."""
+        return max((self.used(e.step, "seconds") for e in self._within(limit, budget)), default=0.0)
+
+    def _within(self, limit: float | None, budget: BudgetUnit) -> list[EvaluationScores]:
+        return [e for e in self.after_training if limit is None or self.used(e.step - 1, budget) < limit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +163,11 @@ def analyse(
     of_arm = {arm: [run for run in runs if run.arm == arm] for arm in arms}
     evaluated = {arm: [(run, at) for run in of_arm[arm] if (at := run.at(limit, budget)) is not None] for arm in arms}
     paired = _paired([evaluated[arm] for arm in arms])
-    results = [_arm(arm, of_arm[arm], evaluated[arm], paired=paired, success_above=success_above) for arm in arms]
+    seconds = {arm: [run.spent(limit, budget) for run, _ in evaluated[arm]] for arm in arms}
+    results = [
+        _arm(arm, of_arm[arm], evaluated[arm], seconds=seconds[arm], paired=paired, success_above=success_above)
+        for arm in arms
+    ]
     first, *others = arms
     compared = [arm for arm in others if paired.rows and evaluated[first] and evaluated[arm]]
     means = {arm: _question_means(evaluated[arm], paired) for arm in (first, *compared)} if compared else {}
@@ -206,6 +227,7 @@ def _arm(
     runs: Sequence[Run],
     evaluated: Sequence[tuple[Run, EvaluationScores]],
     *,
+    seconds: Sequence[float],
     paired: PairedQuestions,
     success_above: float,
 ) -> ArmResult:
@@ -213,7 +235,7 @@ def _arm(
     if evaluated and paired.rows:
         score = _interval(_question_means(evaluated, paired), by=mean_interval, within=SCORES)
     baseline = _baseline(runs)
-    seconds = float(np.mean([run.used(at.step, "seconds") for run, at in evaluated])) if evaluated else 0.0
+    mean_s = float(np.mean(seconds)) if seconds else 0.0
     gained = _gained(evaluated, paired) if score and baseline else 0.0
     return ArmResult(
         name=name,
@@ -223,8 +245,8 @@ def _arm(
         baseline=baseline,
         pass_at_k=_pass_at_k(evaluated, paired, success_above=success_above),
         curve=_curve(runs),
-        seconds=seconds,
-        cost_per_point_s=seconds / (100 * gained) if gained > 0 else None,
+        seconds=mean_s,
+        cost_per_point_s=mean_s / (100 * gained) if gained > 0 else None,
         completions=sum(at.completions for _, at in evaluated),
         unscored=sum(at.unscored for _, at in evaluated),
     )

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from backend.comparisons.analysis import Analysis, analyse
-from backend.comparisons.kept import AnalysisCache
+from backend.comparisons.cache import AnalysisCache
 from backend.comparisons.store import evaluation_key, load_run
 from backend.db.jobs import Job
 
 
 def compare_jobs(session: Session, jobs: Sequence[Job], *, cache: AnalysisCache) -> Analysis:
     """Compare the jobs at their end, each as an arm of its own, with the first."""
-    return cache.get(evaluation_key(session, [job.id for job in jobs]), lambda: _compared(session, jobs))
+    return cache.get(evaluation_key(session, jobs), lambda: _compared(session, jobs))
 
 
 def _compared(session: Session, jobs: Sequence[Job]) -> Analysis:

@@ -3,16 +3,15 @@
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import accumulate
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.comparisons.analysis import Analysis, EvaluationScores, Run, analyse
-from backend.comparisons.kept import AnalysisCache
+from backend.comparisons.cache import AnalysisCache
 from backend.comparisons.plan import BudgetRequest, ComparisonRequest, planned_jobs, require_equal_terms
 from backend.db.base import utc_now
-from backend.db.comparisons import ComparedJob, Comparison
+from backend.db.comparisons import ComparedJob, Comparison, runs_of
 from backend.db.jobs import Job
-from backend.db.training import Evaluation, Step
+from backend.db.training import evaluation_times, evaluations_of, metrics_of
 from backend.errors import AppError
 from backend.ids import new_id
 from backend.jobs import control
@@ -44,27 +43,16 @@ def start(session: Session, request: ComparisonRequest, *, project: str, models:
     return comparison
 
 
-def compared_jobs(session: Session, comparison: Comparison) -> list[tuple[ComparedJob, Job]]:
-    """Return the jobs of a comparison in order of creation."""
-    rows = session.execute(
-        select(ComparedJob, Job)
-        .join(Job, Job.id == ComparedJob.job_id)
-        .where(ComparedJob.comparison_id == comparison.id, Job.project_id == comparison.project_id)
-        .order_by(Job.created_at, Job.id)
-    )
-    return [(compared, job) for compared, job in rows.tuples()]
-
-
 def cancel(session: Session, comparison: Comparison) -> None:
     """Cancel all jobs of the comparison that have not ended."""
-    for _, job in compared_jobs(session, comparison):
+    for _, job in runs_of(session, comparison):
         if job.state not in TERMINAL:
             control.cancel(session, job)
 
 
 def analysis_of(session: Session, comparison: Comparison, *, cache: AnalysisCache) -> Analysis:
     """Return the current analysis; it is recomputed only after new evaluations."""
-    compared = compared_jobs(session, comparison)
+    compared = runs_of(session, comparison)
     budget = BudgetRequest.model_validate(comparison.plan.get("budget", {}))
 
     def compute() -> Analysis:
@@ -76,32 +64,25 @@ def analysis_of(session: Session, comparison: Comparison, *, cache: AnalysisCach
             success_above=compared[0][1].spec["success_above"] if compared else 0.5,
         )
 
-    return cache.get((comparison.id, *evaluation_key(session, [job.id for _, job in compared])), compute)
+    return cache.get((comparison.id, *evaluation_key(session, [job for _, job in compared])), compute)
 
 
-def evaluation_key(session: Session, job_ids: Sequence[str]) -> tuple[Hashable, ...]:
+def evaluation_key(session: Session, jobs: Sequence[Job]) -> tuple[Hashable, ...]:
     """Return a cache key that changes whenever an evaluation of the jobs is added, removed or repeated."""
-    evaluations = session.execute(
-        select(Evaluation.job_id, Evaluation.step, Evaluation.phase, Evaluation.created_at)
-        .where(Evaluation.job_id.in_(job_ids))
-        .order_by(Evaluation.job_id, Evaluation.step, Evaluation.phase)
-    )
-    return (*job_ids, *evaluations.tuples())
+    return (*(job.id for job in jobs), *evaluation_times(session, jobs))
 
 
 def load_run(session: Session, job: Job, *, arm: str) -> Run:
     """Load the evaluations and the resource use of one job."""
-    evaluations = session.execute(
-        select(Evaluation.step, Evaluation.result)
-        .where(Evaluation.job_id == job.id)
-        .order_by(Evaluation.step, Evaluation.created_at)
-    )
     by_step = {
-        step: EvaluationScores(step, {question["row"]: question["scores"] for question in result["per_question"]})
-        for step, result in evaluations.tuples()
+        each.step: EvaluationScores(
+            each.step,
+            {of["row"]: of["scores"] for of in each.result["per_question"]},
+            selection=(each.result.get("selection") or {}).get("mean"),
+        )
+        for each in evaluations_of(session, job)
     }
-    steps = session.execute(select(Step.step, Step.metrics).where(Step.job_id == job.id).order_by(Step.step)).tuples()
-    known = list(steps)
+    known = metrics_of(session, job)
     tokens = accumulate(sum(metrics.get(name) or 0.0 for name in TOKEN_METRICS) for _, metrics in known)
     seconds = accumulate((metrics.get("step_s") or 0.0) * job.spec["devices"] for _, metrics in known)
     numbers = [step for step, _ in known]

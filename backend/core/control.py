@@ -1,6 +1,7 @@
-"""The signal to a run from outside."""
+"""The signal to a run from outside, and the level of what it tells."""
 
 from enum import StrEnum
+from typing import Literal
 
 
 class ControlSignal(StrEnum):
@@ -12,3 +13,7 @@ class ControlSignal(StrEnum):
     """Stop with a checkpoint; the run will be resumed."""
     CANCEL = "cancel"
     """Stop with a checkpoint; the run will not be resumed."""
+
+
+EventLevel = Literal["info", "warn", "error"]
+"""How much an event asks for attention, as in OpenAI's events."""

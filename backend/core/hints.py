@@ -33,40 +33,49 @@ class HintFacts:
 
     title: str
     summary: str
-    in_row: bool = False
-    """Whether it is part of the row, so that every row must have it."""
+    lack: str = ""
+    """What a row without it lacks, for a hint that is part of the row, so that every row must have it; else empty."""
+    control: bool = False
+    """Whether it is there to measure, and not meant to help."""
+
+    @property
+    def in_row(self) -> bool:
+        """Whether it is part of the row."""
+        return bool(self.lack)
 
 
 HINTS: Mapping[Hint, HintFacts] = {
-    Hint.ANSWER: HintFacts(title="Answer", summary="The row's reference answer.", in_row=True),
-    Hint.SOLUTION: HintFacts(title="Worked solution", summary="The row's worked solution.", in_row=True),
+    Hint.ANSWER: HintFacts(title="Answer", summary="The row's reference answer.", lack="answer"),
+    Hint.SOLUTION: HintFacts(title="Worked solution", summary="The row's worked solution.", lack="worked solution"),
     Hint.TRAJECTORY: HintFacts(
-        title="Trajectory", summary="A recorded solution path, such as that of a stronger model.", in_row=True
+        title="Trajectory",
+        summary="A recorded solution path, such as that of a stronger model.",
+        lack="trajectory",
     ),
     Hint.PRIVILEGED: HintFacts(
         title="Written for the teacher",
         summary="The row's own text for the teacher: `teacher_prompt`, `privileged_context`, or the column mapped as "
         "the hint.",
-        in_row=True,
+        lack="text for the teacher (`teacher_prompt` or `privileged_context`)",
     ),
     Hint.GRADER: HintFacts(
         title="What the verifier looks up",
         summary="The row's values in the verifier's `{{item...}}` templates; for a Python verifier, the row without "
         "the question.",
-        in_row=True,
+        lack="value that the verifier looks up",
     ),
     Hint.SIBLING: HintFacts(
         title="Right completion",
         summary="A successful completion of the same question and step. Without one the teacher is not used.",
     ),
     Hint.WRONG_SIBLING: HintFacts(
-        title="Wrong completion", summary="A failed completion of the same question and step."
+        title="Wrong completion", summary="A failed completion of the same question and step.", control=True
     ),
     Hint.PLACEBO: HintFacts(
-        title="Placebo (control)", summary="Another row's hint: the effect of any hint being present."
+        title="Placebo (control)", summary="Another row's hint: the effect of any hint being present.", control=True
     ),
     Hint.EMPTY: HintFacts(
-        title="Empty (control)", summary="The hint template with no content: the effect of the template."
+        title="Empty (control)", summary="The hint template with no content: the effect of the template.", control=True
     ),
 }
 
@@ -75,5 +84,7 @@ ROW_HINTS = tuple(hint for hint, facts in HINTS.items() if facts.in_row)
 GROUP_HINTS = (Hint.SIBLING, Hint.WRONG_SIBLING)
 """Hints that exist only once a group has been sampled and scored."""
 
-HINT_SCHEMA: dict[str, Any] = {"x-hints": {name: asdict(facts) for name, facts in HINTS.items()}}
+HINT_SCHEMA: dict[str, Any] = {
+    "x-hints": {name: asdict(facts) | {"in_row": facts.in_row} for name, facts in HINTS.items()}
+}
 """Extra schema of the setting `hint`."""

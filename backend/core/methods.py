@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from backend.core.hints import Hint
 
@@ -43,8 +43,14 @@ class Part(StrEnum):
     """Weights of a teacher that is the policy itself."""
     LARGER = "larger"
     """Another model as the teacher."""
-    MASK = "mask"
-    """Tokens at which the teacher counts."""
+    REWARD = "reward"
+    """Learning from scores at all."""
+    ADVANTAGE = "advantage"
+    """Distance of a completion's reward from its group's mean."""
+    FIRST_ERROR = "first_error"
+    """A teacher that may be ignored after the first token that it rejects."""
+    REASONING = "reasoning"
+    """A teacher that may be ignored after the reasoning."""
     FADING = "fading"
     """Strength of the teacher next to the verifier."""
     WEIGHTS = "weights"
@@ -93,16 +99,25 @@ class Method:
     """A second hint that its teacher sees, whose log-probabilities are the contrast."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Published values that differ from the usual defaults; a preset and the job's own settings override them."""
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Part, ...]
+    """What it has: the settings of these parts change what it learns, those of other parts do not."""
+
+    @property
+    def silenced_by(self) -> Literal["lambda", "alpha"] | None:
+        """The setting that multiplies the teacher's effect: at 0 the method is GRPO and needs no teacher."""
+        if self.fades:
+            return "lambda"
+        return "alpha" if self.distils and self.rewarded else None
 
     def needs_teacher(self, lam: float, *, alpha: float) -> bool:
         """Check whether a teacher pass is needed: not where its effect would be multiplied by 0."""
-        with_reward = self.distils and self.rewarded
-        unused = (self.fades and lam == 0) or (with_reward and alpha == 0)
-        return self.teacher is not TeacherKind.NONE and not unused
+        return (
+            self.teacher is not TeacherKind.NONE and {"lambda": lam, "alpha": alpha, None: 1.0}[self.silenced_by] != 0
+        )
 
 
-_HINTED = (Part.HINT, Part.TEACHER, Part.MASK)
+_SCORED = (Part.REWARD, Part.ADVANTAGE)
+_HINTED = (Part.HINT, Part.TEACHER, Part.REASONING)
 _IMITATING = (Part.RATIO, Part.DIVERGENCE)
 _ALL = (
     Method(
@@ -114,7 +129,7 @@ _ALL = (
         advantage="`A * ((1 - λ) + λ * clip(exp(sign(A) * δ_t)))`, `δ_t = log P_T(y_t | r) - log P_S(y_t)`",
         teacher=TeacherKind.HINTED,
         fades=True,
-        parts=(*_HINTED, Part.FADING, Part.WEIGHTS),
+        parts=(*_SCORED, *_HINTED, Part.FIRST_ERROR, Part.FADING, Part.WEIGHTS),
     ),
     Method(
         name=MethodName.GRPO,
@@ -123,6 +138,7 @@ _ALL = (
         source="arXiv 2402.03300",
         advantage="`A`",
         teacher=TeacherKind.NONE,
+        parts=_SCORED,
     ),
     Method(
         name=MethodName.RLSD_TEMPLATE,
@@ -133,7 +149,7 @@ _ALL = (
         teacher=TeacherKind.HINTED,
         fades=True,
         contrast=Hint.EMPTY,
-        parts=(*_HINTED, Part.FADING, Part.WEIGHTS),
+        parts=(*_SCORED, *_HINTED, Part.FIRST_ERROR, Part.FADING, Part.WEIGHTS),
     ),
     Method(
         name=MethodName.CEPO,
@@ -145,7 +161,7 @@ _ALL = (
         fades=True,
         contrast=Hint.WRONG_SIBLING,
         defaults={"lambda_decay_steps": 25, "eps_w": (0.5, 0.5)},
-        parts=(*_HINTED, Part.FADING, Part.WEIGHTS, Part.CONTRAST),
+        parts=(*_SCORED, *_HINTED, Part.FIRST_ERROR, Part.FADING, Part.WEIGHTS, Part.CONTRAST),
     ),
     Method(
         name=MethodName.RLCSD,
@@ -157,7 +173,7 @@ _ALL = (
         fades=True,
         contrast=Hint.WRONG_SIBLING,
         defaults={"lambda_decay_steps": 0, "contrast_samples": 4, "hint": Hint.SIBLING},
-        parts=(*_HINTED, Part.FADING, Part.CONTRAST, Part.SATURATION),
+        parts=(*_SCORED, *_HINTED, Part.FIRST_ERROR, Part.FADING, Part.CONTRAST, Part.SATURATION),
     ),
     Method(
         name=MethodName.OPSD,
@@ -169,7 +185,7 @@ _ALL = (
         rewarded=False,
         distils=True,
         defaults={"teacher": "base"},
-        parts=(*_HINTED, *_IMITATING),
+        parts=(*_HINTED, Part.FIRST_ERROR, *_IMITATING),
     ),
     Method(
         name=MethodName.SDPO,
@@ -181,7 +197,7 @@ _ALL = (
         rewarded=False,
         distils=True,
         hint=Hint.SIBLING,
-        parts=(Part.TEACHER, Part.MASK, *_IMITATING),
+        parts=(Part.TEACHER, Part.REASONING, Part.FIRST_ERROR, *_IMITATING),
     ),
     Method(
         name=MethodName.GRPO_OPSD,
@@ -191,7 +207,7 @@ _ALL = (
         advantage="`A + α * clip(δ_t, -c, c)`",
         teacher=TeacherKind.HINTED,
         distils=True,
-        parts=(*_HINTED, Part.SUM, *_IMITATING),
+        parts=(*_SCORED, *_HINTED, Part.FIRST_ERROR, Part.SUM, *_IMITATING),
     ),
     Method(
         name=MethodName.OPD,
@@ -203,7 +219,7 @@ _ALL = (
         teacher=TeacherKind.EXTERNAL,
         rewarded=False,
         distils=True,
-        parts=(Part.LARGER, Part.MASK, *_IMITATING),
+        parts=(Part.LARGER, Part.REASONING, Part.FIRST_ERROR, *_IMITATING),
     ),
     Method(
         name=MethodName.GOOD_PREFIX,
@@ -215,7 +231,7 @@ _ALL = (
         "`δ_t < -1.6`, else 0",
         teacher=TeacherKind.HINTED,
         values_tokens=True,
-        parts=(Part.HINT, Part.TEACHER, Part.PREFIX),
+        parts=(Part.REWARD, *_HINTED, Part.PREFIX),
     ),
     Method(
         name=MethodName.SC_GRPO,
@@ -228,7 +244,7 @@ _ALL = (
         teacher=TeacherKind.HINTED,
         weighs_by_divergence=True,
         hint=Hint.SIBLING,
-        parts=(Part.TEACHER,),
+        parts=(*_SCORED, Part.TEACHER, Part.REASONING),
     ),
     Method(
         name=MethodName.SFT,
@@ -241,6 +257,7 @@ _ALL = (
         rewarded=False,
         imitates=True,
         defaults={"learning_rate": 3e-4},
+        parts=(),
     ),
 )
 METHODS: Mapping[MethodName, Method] = {method.name: method for method in _ALL}
@@ -251,3 +268,8 @@ def method_named(name: str) -> Method:
     if name not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
     return METHODS[MethodName(name)]
+
+
+def methods_with(part: Part) -> list[MethodName]:
+    """Return the methods that have a part."""
+    return [name for name, method in METHODS.items() if part in method.parts]

@@ -1,6 +1,6 @@
 """The common result of checks before training: a verdict, a summary sentence, and the findings behind it. Pure.
 
-`{"verdict": "pass" | "warn" | "fail", "summary", "findings": [{"code", "level", "message"}], ...details}`
+`{"verdict": "pass" | "warn" | "fail", "summary", "findings": [{"code", "level", "message", "remedies"}], ...details}`
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,12 +29,22 @@ SEVERITY = tuple(Level)
 
 
 @dataclass(frozen=True, slots=True)
+class Remedy:
+    """What may cure a finding, ready to be tried. `changes`: fields of the same request, with nested ones merged."""
+
+    code: str
+    title: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A single result of a check. `code` is stable and documented; `message` is one or two sentences for people."""
 
     code: str
     level: Level
     message: str
+    remedies: tuple[Remedy, ...] = ()
 
 
 def verdict(findings: Sequence[Finding], *, good: str, details: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +65,15 @@ def verdict(findings: Sequence[Finding], *, good: str, details: Mapping[str, Any
 
 def with_findings(result: Mapping[str, Any], more: Sequence[Finding]) -> dict[str, Any]:
     """Add findings to a result."""
-    found = [Finding(each["code"], Level(each["level"]), each["message"]) for each in result["findings"]]
+    found = [
+        Finding(
+            each["code"],
+            Level(each["level"]),
+            each["message"],
+            tuple(Remedy(**remedy) for remedy in each.get("remedies", ())),
+        )
+        for each in result["findings"]
+    ]
     details = {name: value for name, value in result.items() if name not in ("verdict", "summary", "findings")}
     return verdict([*found, *more], good=result["summary"], details=details)
 

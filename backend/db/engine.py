@@ -79,6 +79,15 @@ def _has_input(connection: Any) -> bool:
     return bool(poll.poll(0))
 
 
+def open_session(*, project: str | None, reading: bool) -> Session:
+    """Open a session that the caller commits and closes; one for `reading` needs neither.
+
+    With a project, it sees only the rows of that project (backend.db.projects).
+    """
+    bind = engine_for_reading() if reading else engine()
+    return Session(bind, expire_on_commit=False, info={"project": project})
+
+
 @contextmanager
 def transaction(url: str | None = None, *, project: str | None = None) -> Iterator[Session]:
     """Open a session that commits at the end of the block, or rolls back on an error.

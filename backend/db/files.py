@@ -1,12 +1,12 @@
 """Uploaded files and the dataset rows read from them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, ForeignKey, Index, String, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSON, JSONB, JSONPATH, array
-from sqlalchemy.orm import Mapped, Session, load_only, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, load_only, mapped_column
 
 from backend.db.base import Base, Json
 from backend.db.pages import Listing
@@ -87,6 +87,25 @@ def files_of(project: str, *, purpose: str | None) -> Listing[File]:
     if purpose is not None:
         statement = statement.where(File.purpose == purpose)
     return Listing(statement, keys=(File.created_at, File.id))
+
+
+def lock_file(session: Session, file_id: str, *, project: str) -> File | None:
+    """Return the project's file, locked against deletion until the transaction ends."""
+    if "\0" in file_id:
+        return None
+    own = select(File).where(File.id == file_id, File.project_id == project)
+    return session.scalar(own.with_for_update(read=True, key_share=True))
+
+
+def family_of(session: Session, file: File) -> Sequence[File]:
+    """Return the file, its ancestors, and all their descendants; the oldest first."""
+    ancestors = select(File.id, File.parent_id).where(File.id == file.id).cte("ancestors", recursive=True)
+    ancestors = ancestors.union(select(File.id, File.parent_id).join(ancestors, File.id == ancestors.c.parent_id))
+    members = select(ancestors.c.id).cte("members", recursive=True)
+    child = aliased(File)
+    members = members.union(select(child.id).join(members, child.parent_id == members.c.id))
+    relatives = select(File).where(File.id.in_(select(members.c.id)), File.project_id == file.project_id)
+    return session.scalars(relatives.order_by(File.created_at, File.id)).all()
 
 
 def rows_of(file: File, *, numbers: Collection[int] | None, search: str | None) -> Listing[DatasetRow]:

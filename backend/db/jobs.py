@@ -1,6 +1,6 @@
 """Jobs and their events. State changes only through `backend.jobs.lifecycle` and `backend.jobs.lease`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Float, ForeignKey, Identity, Index, func, or_, select, type_coerce
@@ -96,6 +96,11 @@ def events_after(session: Session, job: Job, *, number: int, limit: int) -> Sequ
     return session.scalars(new.order_by(JobEvent.number).limit(limit)).all()
 
 
+def jobs_by_id(session: Session, ids: Collection[str], *, project: str) -> Sequence[Job]:
+    """Return those of the project's jobs that have one of these ids."""
+    return session.scalars(select(Job).where(Job.project_id == project, Job.id.in_(ids))).all()
+
+
 def jobs_of(
     project: str,
     *,
@@ -128,12 +133,12 @@ def trained_jobs(session: Session, *, project: str) -> Sequence[Job]:
     return session.scalars(trained.order_by(Job.finished_at.desc())).all()
 
 
-def lock_job_of_model(session: Session, model: str, *, project: str) -> Job | None:
-    """Return and lock the project's job that trained this model."""
+def job_of_model(session: Session, model: str, *, project: str, locked: bool = False) -> Job | None:
+    """Return the project's job that trained this model, `locked` until the transaction ends."""
     if "\0" in model:
         return None
     trained = select(Job).where(Job.project_id == project, Job.fine_tuned_model == model)
-    return session.scalar(trained.with_for_update())
+    return session.scalar(trained.with_for_update() if locked else trained)
 
 
 def count_by_state(session: Session) -> dict[str, int]:

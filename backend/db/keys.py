@@ -147,6 +147,20 @@ def record_use(session: Session, key_id: str) -> None:
     session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=utc_now()))
 
 
+def all_keys() -> Listing[ApiKey]:
+    return Listing(select(ApiKey), keys=(ApiKey.created_at, ApiKey.id))
+
+
+def find_key(session: Session, key_id: str) -> ApiKey | None:
+    """Return the key of any project: for commands on the server."""
+    return session.get(ApiKey, key_id)
+
+
+def revoke(key: ApiKey) -> None:
+    """Revoke a key at once, if it is not revoked already."""
+    key.revoked_at = key.revoked_at or utc_now()
+
+
 def revoke_named(session: Session, name: str) -> None:
     """Revoke all keys with this name."""
     session.execute(update(ApiKey).where(ApiKey.name == name, ApiKey.revoked_at.is_(None)).values(revoked_at=utc_now()))

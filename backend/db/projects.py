@@ -3,7 +3,7 @@
 A session opened for a project (`backend.db.engine.transaction(project=...)`) sees only the project's rows in all tables
 that are `ProjectOwned`, and the ids of rows it changes are collected in its `info["touched"]`. It is the second lock:
 each query by an id from outside names the project, and so does each row that is added. Sessions without a project, such
-as the workers', see all rows.
+as the workers', see all rows. The lock is put on when the tables are imported, so no session can be without it.
 """
 
 from datetime import datetime
@@ -21,8 +21,10 @@ from sqlalchemy.orm import (
     with_loader_criteria,
 )
 
-from backend.db.base import Base, Json
+from backend.db.base import Base, Json, utc_now
 from backend.db.pages import Listing
+from backend.errors import AppError
+from backend.ids import new_id
 
 DEFAULT_PROJECT = "proj-default"
 """The project that every installation starts with. Its admins are the administrators of the server."""
@@ -66,6 +68,20 @@ def find_owned(session: Session, table: type[Owned], row_id: str, *, project: st
     return session.scalar(select(table).where(key == row_id, table.project_id == project))
 
 
+def delete_owned(session: Session, table: type[Owned], row_id: str, *, project: str) -> bool:
+    """Delete the project's row with this id; False if the project has none."""
+    row = find_owned(session, table, row_id, project=project)
+    if row is not None:
+        session.delete(row)
+    return row is not None
+
+
+def changed_ids(session: Session) -> list[str]:
+    """Return the ids of the rows that a project's session has added, changed or deleted."""
+    session.flush()
+    return [*session.info.get("touched", ())]
+
+
 def all_projects() -> Listing[Project]:
     return Listing(select(Project), keys=(Project.created_at, Project.id))
 
@@ -74,10 +90,37 @@ def find_project(session: Session, project_id: str) -> Project | None:
     return None if "\0" in project_id else session.get(Project, project_id)
 
 
-def is_name_taken(session: Session, name: str, *, besides: str) -> bool:
-    """Return whether a project other than `besides` has this name, in any case."""
-    others = select(Project.id).where(func.lower(Project.name) == name.lower(), Project.id != besides)
-    return session.scalar(others) is not None
+def get_project(session: Session, project_id: str) -> Project:
+    """Return the project of a row or caller, which exists."""
+    return session.get_one(Project, project_id)
+
+
+def lock_project(session: Session, project_id: str) -> Project:
+    """Return the project, locked until the transaction ends; inserts that only refer to it need not wait."""
+    return session.get_one(Project, project_id, with_for_update={"key_share": True})
+
+
+def add_project(session: Session, *, name: str, quotas: Json) -> Project:
+    """Add a project. Raises AppError 409 if its name is taken."""
+    project = Project(id=new_id("proj"), name="", created_at=utc_now(), quotas=quotas)
+    rename(session, project, name)
+    session.add(project)
+    session.flush()
+    return project
+
+
+def rename(session: Session, project: Project, name: str) -> None:
+    """Give the project a name. Raises AppError 409 if another one has it, in any case."""
+    others = select(Project.id).where(func.lower(Project.name) == name.lower(), Project.id != project.id)
+    if session.scalar(others) is not None:
+        raise AppError(
+            f"A project named '{name}' already exists.",
+            status=409,
+            code="name_taken",
+            param="name",
+            type="conflict_error",
+        )
+    project.name = name
 
 
 @event.listens_for(Session, "do_orm_execute")

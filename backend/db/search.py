@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from backend.errors import AppError
 
 SEARCH_S = 10.0
+MAX_SEARCH_CHARACTERS = 200
 QUERY_CANCELED = "57014"
 """PostgreSQL's SQLSTATE of a statement stopped by `statement_timeout`."""
 

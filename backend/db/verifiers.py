@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base, Json
 from backend.db.pages import Listing
@@ -30,6 +30,16 @@ def newest_versions(project: str) -> Listing[Verifier]:
     newest = owned.group_by(Verifier.id).subquery()
     statement = select(Verifier).join(newest, (newest.c.id == Verifier.id) & (newest.c.version == Verifier.version))
     return Listing(statement.where(Verifier.project_id == project), keys=(Verifier.created_at, Verifier.id))
+
+
+def find_version(session: Session, verifier_id: str, *, project: str, version: int | None) -> Verifier | None:
+    """Return this version of the project's verifier, or its newest."""
+    if "\0" in verifier_id:
+        return None
+    versions = select(Verifier).where(Verifier.id == verifier_id, Verifier.project_id == project)
+    if version is not None:
+        versions = versions.where(Verifier.version == version)
+    return session.scalar(versions.order_by(Verifier.version.desc()).limit(1))
 
 
 def versions_of(verifier: Verifier) -> Listing[Verifier]:

@@ -15,7 +15,8 @@ OF_ALL_COMMANDS = {"api_url", "api_key", "help"}
 def commands_page(document: dict[str, Any], *, page: Path) -> str:
     """Return the whole page."""
     written, _, _ = page.read_text().partition(MARK)
-    return "".join([written, MARK, *(_section(tag["name"], routes(document)) for tag in document["tags"])])
+    all_routes = routes(document)
+    return "".join([written, MARK, *(_section(tag["name"], all_routes) for tag in document["tags"])])
 
 
 def _section(family: str, all_routes: list[Route]) -> str:

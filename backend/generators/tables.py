@@ -5,52 +5,56 @@ The page knows the service by its API only, so it gets a file.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from backend.core.methods import METHODS, Method, Part, TeacherKind
-from backend.core.settings.about import About, Strict, When, about
+from backend.core.settings.about import Strict, When
 from backend.core.settings.choices import Preset
-from backend.core.settings.imitation import WarmStart
 from backend.core.settings.spec import PRESETS, SECTIONS, RlsdSettings, settings_of
-from backend.core.settings.update import Lora
+from backend.core.settings.table import ALL_SECTIONS, NESTED, Entry, entries, listed, shown
 
 PAGES = ("docs/methods.md", "docs/presets.md", "docs/settings.md")
 """Pages that have tables of this module."""
-NESTED: Mapping[str, type[Strict]] = {"Warm start": WarmStart, "Adapter (LoRA)": Lora}
-"""Sections whose settings are those of one setting: `warm_start`, `lora`."""
-ALL_SECTIONS: Mapping[str, type[Strict]] = {**SECTIONS, **NESTED}
 PAPERS = "https://arxiv.org/abs/"
-OF_EVERY_TEACHER = (Part.HINT, Part.TEACHER, Part.MASK)
-KINDS = {"boolean": "yes_no", "integer": "whole", "number": "number", "array": "pair"}
-"""The field of a form, by the type in the schema."""
+SHARED = (Part.REWARD, Part.ADVANTAGE, Part.HINT, Part.TEACHER, Part.REASONING, Part.FIRST_ERROR)
+"""Parts that most methods have, so that their settings are nothing of a method's own."""
+STEADY = PRESETS[Preset.STEADY].values
 TEACHERS = {TeacherKind.NONE: "none", TeacherKind.EXTERNAL: "another model with the same tokenizer, no hint"}
 
 
 def job_settings_form() -> str:
-    """Return the form as JSON: `[{title, settings: [{name, label, kind, by_preset, why, when}]}]`."""
+    """Return the form as JSON: titles of methods, `{sections: [{title, settings: [{name, label, ...}]}]}`."""
     sections = [
-        {
-            "title": title,
-            "settings": [
-                {
-                    "name": setting.name,
-                    "label": _label(setting.about),
-                    "kind": setting.kind,
-                    "by_preset": section in SECTIONS.values() and setting.name in PRESETS[Preset.STEADY],
-                    "why": setting.about.why,
-                    "when": _when(
-                        setting.about.when, section=RlsdSettings if section in SECTIONS.values() else section
-                    ),
-                }
-                for setting in _settings(section)
-                if setting.about is not None
-            ],
-        }
+        {"title": title, "settings": [_field(setting, section) for setting in offered]}
         for title, section in ALL_SECTIONS.items()
+        if (offered := [setting for setting in entries(section) if setting.about.in_form])
     ]
-    return json.dumps(sections, indent=1, ensure_ascii=False) + "\n"
+    form = {"methods": {name: method.title for name, method in METHODS.items()}, "sections": sections}
+    return json.dumps(form, indent=1, ensure_ascii=False) + "\n"
+
+
+def _field(setting: Entry, section: type[Strict]) -> dict[str, Any]:
+    about = setting.about
+    return {
+        "name": setting.name,
+        "label": about.label,
+        "symbol": about.symbol,
+        "unit": about.unit,
+        "zero": about.zero,
+        "kind": setting.kind,
+        "by_preset": section in SECTIONS.values() and setting.name in STEADY,
+        "why": about.why,
+        "when": _when(about.when, section if section in NESTED.values() else RlsdSettings),
+    }
+
+
+def _when(when: When | None, scope: type[Strict]) -> dict[str, Any] | None:
+    if when is None:
+        return None
+    defaults = {field.alias or name: field.get_default() for name, field in scope.model_fields.items()}
+    return asdict(when) | {"default": defaults[when.setting]}
 
 
 def tables() -> dict[str, str]:
@@ -66,21 +70,16 @@ def tables() -> dict[str, str]:
         "presets": _table(
             ("setting", "`paper`", "`steady`", "what it does"),
             [
-                (
-                    setting.written,
-                    _shown(setting.default),
-                    _shown(PRESETS[Preset.STEADY][setting.name]),
-                    setting.schema["description"],
-                )
+                (_written(setting), shown(setting.default), shown(STEADY[setting.name]), setting.description)
                 for section in SECTIONS.values()
-                for setting in _settings(section)
-                if setting.name in PRESETS[Preset.STEADY]
+                for setting in entries(section)
+                if setting.name in STEADY
             ],
         ),
         "published": _table(
             ("method", "its own"),
             [
-                (f"`{name}`", ", ".join(f"`{setting}` {_shown(value)}" for setting, value in own.items()))
+                (f"`{name}`", ", ".join(f"`{setting}` {shown(value)}" for setting, value in own.items()))
                 for name, method in METHODS.items()
                 if (own := {**method.defaults, **({"hint": method.hint} if method.hint else {})})
             ],
@@ -100,107 +99,24 @@ def with_tables(page: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    name: str
-    default: Any
-    about: About | None
-    schema: Mapping[str, Any]
-
-    @property
-    def written(self) -> str:
-        """Its name with its symbol."""
-        symbol = self.schema.get("x-symbol")
-        return f"`{self.name}` ({symbol})" if symbol else f"`{self.name}`"
-
-    @property
-    def kind(self) -> str:
-        """The field of a form that sets it."""
-        if self.schema.get("type") == "array" and "prefixItems" not in self.schema:
-            return "list"
-        return "choice" if "enum" in self.schema else KINDS.get(self.schema.get("type", ""), "text")
-
-
-def _settings(section: type[Strict]) -> Iterator[_Setting]:
-    schema = section.model_json_schema(by_alias=True)
-    for field_name, field in section.model_fields.items():
-        name = field.alias or field_name
-        described = schema["properties"][name]
-        choices = schema.get("$defs", {}).get(described.get("$ref", "").rpartition("/")[2], {})
-        yield _Setting(name, field.default, about(field), choices | described)
-
-
-def _label(about: About) -> str:
-    """Return the label with the symbol, and with the unit if the label does not name it."""
-    unit = f"({about.unit})" if about.unit not in about.label.casefold() else ""
-    return " ".join(filter(None, (about.label, about.symbol, unit)))
-
-
-def _when(when: When | None, *, section: type[Strict]) -> dict[str, Any] | None:
-    if when is None:
-        return None
-    return asdict(when) | {"default": section.model_fields[when.setting].default}
-
-
 def _of_section(section: type[Strict]) -> str:
     lines = [
         (
-            setting.written,
-            _values(setting),
-            _shown(setting.default),
-            setting.schema["description"],
-            setting.about.why if setting.about else "",
-            _readers(setting.about.part if setting.about else None),
+            _written(setting),
+            setting.values,
+            shown(setting.default),
+            setting.description,
+            setting.about.why,
+            setting.readers,
         )
-        for setting in _settings(section)
+        for setting in entries(section)
     ]
     return _table(("setting", "values", "default", "what it does", "why the default", "methods"), lines)
 
 
-def _readers(part: Part | None) -> str:
-    return "all" if part is None else _listed([name for name, method in METHODS.items() if part in method.parts])
-
-
-def _values(setting: _Setting) -> str:
-    unit = setting.schema.get("x-unit")
-    of_unit = f" of {unit}" if unit else ""
-    match setting.kind:
-        case "choice":
-            return _listed(setting.schema["enum"])
-        case "whole":
-            return f"whole number{of_unit}, {_range(setting.schema)}"
-        case "number":
-            return f"number{of_unit}, {_range(setting.schema)}"
-        case "pair":
-            return "number, or two"
-        case "list":
-            return f"list of up to {setting.schema['maxItems']} whole numbers"
-        case "yes_no":
-            return "yes, no"
-        case _:
-            most = setting.schema.get("maxLength")
-            return "text" if most is None else f"text, up to {most:,} characters"
-
-
-def _range(schema: Mapping[str, Any]) -> str:
-    least = _number(schema["minimum"]) if "minimum" in schema else f"above {_number(schema['exclusiveMinimum'])}"
-    most = _number(schema["maximum"]) if "maximum" in schema else f"below {_number(schema['exclusiveMaximum'])}"
-    return f"{least} to {most}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
-
-
-def _shown(value: Any) -> str:
-    """Write a value of a setting."""
-    if value in (None, "", ()):
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return ", ".join(map(_number, value))
-    return _number(value) if isinstance(value, int | float) else f"`{value}`"
+def _written(setting: Entry) -> str:
+    """Write a name with its symbol."""
+    return f"`{setting.name}` ({setting.about.symbol})" if setting.about.symbol else f"`{setting.name}`"
 
 
 def _teacher(method: Method) -> str:
@@ -212,11 +128,7 @@ def _teacher(method: Method) -> str:
 
 
 def _own_settings(method: Method) -> str:
-    return _listed(settings_of([part for part in method.parts if part not in OF_EVERY_TEACHER]))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "none"
+    return listed(settings_of([part for part in method.parts if part not in SHARED]))
 
 
 def _source(method: Method) -> str:

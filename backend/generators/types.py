@@ -1,4 +1,4 @@
-"""`frontend/api/types.py`: the objects of responses as TypedDicts, those that the UI imports, with their parts."""
+"""`frontend/api/types.py`: objects of responses, and queries, as TypedDicts: those that the UI imports, with parts."""
 
 import ast
 import json
@@ -25,9 +25,10 @@ PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"
 def types_module(document: dict[str, Any], *, frontend: Path) -> str:
     """Return the formatted module."""
     schemas = document["components"]["schemas"]
+    known = schemas | {"Page": _generic_page(schemas)} | dict(_queries(document))
     written: dict[str, str] = {}
     for name in sorted({name for path in frontend.rglob("*.py") for name in _imported(path)} - {"Json"}):
-        _write(name, schemas | {"Page": _generic_page(schemas)}, written=written)
+        _write(name, known, written=written)
     command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(frontend / "api" / "types.py"), "-"]
     text = "\n\n".join([HEAD, *written.values()])
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
@@ -46,6 +47,23 @@ def _generic_page(schemas: dict[str, Any]) -> dict[str, Any]:
     return page | {"properties": page["properties"] | {"data": {"type": "array", "items": {"$ref": "Item"}}}}
 
 
+def _queries(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the query of each operation as a schema: that of `list_jobs` is `ListJobsQuery`."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            words = operation["operationId"].removesuffix(re.sub(r"\W", "_", f"{path}_{method}")).split("_")
+            query = [each for each in operation.get("parameters", []) if each["in"] == "query"]
+            fields = {each["name"]: {**each["schema"], "description": each.get("description")} for each in query}
+            yield (
+                "".join(map(str.capitalize, words)) + "Query",
+                {
+                    "description": f"The query of `{method.upper()} {path}`.",
+                    "properties": fields,
+                    "required": [each["name"] for each in query if each.get("required")],
+                },
+            )
+
+
 def _write(name: str, schemas: dict[str, Any], *, written: dict[str, str]) -> None:
     """Add the definition of a schema, after those that it refers to. Raises KeyError if there is none."""
     schema = schemas[name]
@@ -60,11 +78,11 @@ def _definition(name: str, schema: dict[str, Any]) -> str:
     end = "\n" if "\n" in text else ""
     note = f'"""{text}{end}"""\n' if text else ""
     if "properties" not in schema:
-        return f"{name} = {_type(schema)}\n{note}"
+        return f"{name} = {type_of(schema)}\n{note}"
     bases = "TypedDict, Generic[Item]" if name == "Page" else "TypedDict"
     required = schema.get("required", ())
     fields = "".join(
-        _field(field, _type(each), required=field in required, note=each.get("description"))
+        _field(field, type_of(each), required=field in required, note=each.get("description"))
         for field, each in schema["properties"].items()
     )
     return f"class {name}({bases}):\n" + textwrap.indent(note + ("\n" if note else "") + fields, "    ")
@@ -75,20 +93,21 @@ def _field(name: str, type_: str, *, required: bool, note: str | None) -> str:
     return line if note is None else line + textwrap.fill(f'"""{note}"""', 112) + "\n"
 
 
-def _type(schema: dict[str, Any]) -> str:
+def type_of(schema: dict[str, Any]) -> str:
+    """Return the type of a value with this schema."""
     match schema:
         case {"$ref": reference}:
             return PAGE.sub(r"Page[\1]", reference.rpartition("/")[2])
         case {"anyOf": options}:
-            return " | ".join(dict.fromkeys(_type(each) for each in options))
+            return " | ".join(dict.fromkeys(type_of(each) for each in options))
         case {"const": value}:
             return f"Literal[{json.dumps(value)}]"
         case {"enum": values}:
             return f"Literal[{', '.join(map(json.dumps, values))}]"
         case {"type": "array", "items": items}:
-            return f"list[{_type(items)}]"
+            return f"list[{type_of(items)}]"
         case {"type": "object", "additionalProperties": dict() as values}:
-            return f"dict[str, {_type(values)}]"
+            return f"dict[str, {type_of(values)}]"
         case {"type": kind}:
             return PLAIN[kind]
     return "Any"

@@ -5,25 +5,32 @@ check whose result is recorded is not run again.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy.orm import Session
 
+from backend.core.checks import CheckKind, CheckName
+from backend.core.control import EventLevel
 from backend.core.verdict import Level
 from backend.db.base import Json, unix_s, utc_now
 from backend.db.jobs import Job
 from backend.jobs import events
 
-CheckName = Literal["self_check", "preflight"]
-
 TITLES: dict[CheckName, str] = {
-    "self_check": "self-check of the verifier",
-    "preflight": "pre-flight with the base model",
+    CheckKind.SELF_CHECK: "self-check of the verifier",
+    CheckKind.PREFLIGHT: "pre-flight with the base model",
 }
-PARAMS: dict[CheckName, str | None] = {"self_check": "method.reinforcement.grader", "preflight": None}
+PARAMS: dict[CheckName, str | None] = {
+    CheckKind.SELF_CHECK: "method.reinforcement.grader",
+    CheckKind.PREFLIGHT: None,
+}
 """The request parameter that a failed check refers to."""
 CHECK_FAILED = "check_failed"
-_EVENTS = {Level.PASS: ("passed", "info"), Level.WARN: ("warned", "warn"), Level.FAIL: ("failed", "error")}
+_EVENTS: Mapping[Level, tuple[str, EventLevel]] = {
+    Level.PASS: ("passed", "info"),
+    Level.WARN: ("warned", "warn"),
+    Level.FAIL: ("failed", "error"),
+}
 
 
 def checks_of(job: Job) -> Json:

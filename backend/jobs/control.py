@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend import webhooks
-from backend.core.control import ControlSignal
+from backend.core.control import ControlSignal, EventLevel
 from backend.db.base import utc_now
 from backend.db.jobs import Job, seconds_held
 from backend.errors import AppError, not_found
@@ -45,7 +45,9 @@ def enqueue(session: Session, job: Job) -> None:
     send_after_commit(session, TRAIN_TASK, job.id)
 
 
-def set_state(session: Session, job: Job, target: JobState, *, message: str | None = None, level: str = "info") -> None:
+def set_state(
+    session: Session, job: Job, target: JobState, *, message: str | None = None, level: EventLevel = "info"
+) -> None:
     """Change the state and record an event. States without a worker release the lease."""
     assert can_become(JobState(job.state), target), (job.state, target)
     job.state = target

@@ -13,7 +13,7 @@ from backend.core.control import ControlSignal
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.reading.store import require_processed
 from backend.db.base import utc_now
-from backend.db.files import DatasetRow, File
+from backend.db.files import DatasetRow, File, lock_file
 from backend.db.jobs import Job
 from backend.db.verifiers import Verifier
 from backend.errors import AppError
@@ -23,11 +23,11 @@ from backend.jobs.components import component_weights
 from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
 from backend.jobs.examples import without_examples
-from backend.jobs.held_out import shared_notices, split_held_out
+from backend.jobs.held_out import require_halves, shared_notices, split_held_out
 from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.imitation import has_target, imitates, require_rows, warm_steps
 from backend.jobs.lifecycle import JobState
-from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
+from backend.jobs.notices import Notice, grader_notices, number_notices, setting_notices
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.targets import require_targets
@@ -143,7 +143,7 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
         first_without=first_without_in_file(session, training, spec=spec),
         filename=training.filename,
     )
-    return CheckedJob(
+    checked = CheckedJob(
         training=training,
         validation=validation,
         shared_rows=shared,
@@ -152,8 +152,16 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
         seed=seed,
         settings=settings,
         warm_steps=warm_steps(settings, rows=imitated),
-        notices=(*shared_told, *notices, *prompt_notices(settings), *grader_notices(spec), *column_notices),
+        notices=(
+            *shared_told,
+            *notices,
+            *setting_notices(settings, given=reinforcement.x_rlsd),
+            *grader_notices(spec),
+            *column_notices,
+        ),
     )
+    require_halves(settings, questions=checked.held_out_rows)
+    return checked
 
 
 def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:
@@ -182,9 +190,7 @@ def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:
 
 def require_file(session: Session, file_id: str, *, project: str, param: str) -> File:
     """Return the project's file, locked against deletion until the transaction ends. Raises AppError with `param`."""
-    file = session.scalar(
-        select(File).where(File.id == file_id, File.project_id == project).with_for_update(read=True, key_share=True)
-    )
+    file = lock_file(session, file_id, project=project)
     if file is None:
         raise AppError(f"No such file: '{file_id:.100}'.", code="file_not_found", param=param)
     return require_processed(file, param=param)

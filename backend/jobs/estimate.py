@@ -8,6 +8,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from backend.core.methods import METHODS
 from backend.core.settings.spec import RlsdSettings
@@ -71,9 +72,9 @@ def estimate(
     usable = [step for step in known if _usable(step)]
     if not usable:
         return None
-    rows = {"held_out_rows": held_out_rows, "warm_steps": warm_steps}
-    predictions = [_predict(step, settings, **rows) for step in usable]
-    longest = predictions if same_answers else [_predict(step, settings, **rows, longest=True) for step in usable]
+    predict = partial(_predict, settings=settings, held_out_rows=held_out_rows, warm_steps=warm_steps)
+    predictions = [predict(step, longest=False) for step in usable]
+    longest = predictions if same_answers else [predict(step, longest=True) for step in usable]
     memory = [step.metrics["peak_memory_bytes"] for step in usable if _at_least_as_large(step.settings, settings)]
     return Estimate(
         step_s=_up_to([each.step_s for each in predictions], [each.step_s for each in longest]),
@@ -114,7 +115,7 @@ class _Prediction:
 
 
 def _predict(
-    step: KnownStep, settings: RlsdSettings, *, held_out_rows: int, warm_steps: int, longest: bool = False
+    step: KnownStep, *, settings: RlsdSettings, held_out_rows: int, warm_steps: int, longest: bool
 ) -> _Prediction:
     tokens_each = _tokens_each(step, settings, longest=longest)
     imitation_s = _imitation_s(step, settings)

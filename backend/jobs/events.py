@@ -7,6 +7,7 @@ import psycopg
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from backend.core.control import EventLevel
 from backend.db.base import utc_now
 from backend.db.engine import driver_url
 from backend.db.jobs import JobEvent
@@ -37,9 +38,15 @@ async def changed_jobs() -> AsyncIterator[str | None]:
 
 
 def record(
-    session: Session, job_id: str, *, code: str, message: str, level: str = "info", data: dict[str, Any] | None = None
+    session: Session,
+    job_id: str,
+    *,
+    code: str,
+    message: str,
+    level: EventLevel = "info",
+    data: dict[str, Any] | None = None,
 ) -> None:
-    """Add an event and notify watchers. `level` is info, warn or error, as in OpenAI's events."""
+    """Add an event and notify watchers."""
     session.add(
         JobEvent(
             id=new_id("ftevent"),

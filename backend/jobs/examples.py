@@ -1,6 +1,7 @@
 """Rows that an instruction shows as examples: chosen by seed, neither trained nor measured on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -43,8 +44,12 @@ def choose_examples(session: Session, file: File, *, count: int, seed: int) -> l
 
 def example_of(row: NormalRow) -> Example | None:
     """Return the row as an example; None if it has images, several turns, no answer, or too much text."""
-    asked = [message for message in row.messages if message["role"] != "system"]
-    answer, solution = row.reference.answer, row.reference.solution
+    return example(row.messages, answer=row.reference.answer, solution=row.reference.solution)
+
+
+def example(messages: Sequence[Mapping[str, Any]], *, answer: str | None, solution: str | None) -> Example | None:
+    """Return a row's messages and references as an example, under the same conditions."""
+    asked = [message for message in messages if message["role"] != "system"]
     if len(asked) != 1 or not isinstance(asked[0]["content"], str) or (answer is None and solution is None):
         return None
     question = asked[0]["content"]

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from backend import blobs
 from backend.checks import request_check
+from backend.core.checks import CheckKind
 from backend.db.base import utc_now
 from backend.db.blobs import size_of
 from backend.db.exports import Export, check_of
@@ -18,7 +19,6 @@ from backend.jobs.control import lock_job
 from backend.jobs.lifecycle import TERMINAL, JobState
 from backend.quotas import require_storage
 
-KIND = "export"
 """Kind of the check that makes the export."""
 
 
@@ -69,7 +69,9 @@ def request_export(
     size_bytes = size_of(session, adapter_sha256)  # a lower bound: that of the export is not known yet
     require_storage(session, project=job.project_id, additional_bytes=size_bytes)
     export_id = new_id("export")
-    check = request_check(session, project=job.project_id, kind=KIND, request={"export_id": export_id}, job_id=job.id)
+    check = request_check(
+        session, project=job.project_id, kind=CheckKind.EXPORT, request={"export_id": export_id}, job_id=job.id
+    )
     export = Export(
         id=export_id,
         job_id=job.id,

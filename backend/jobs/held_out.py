@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 
+from backend.core.settings.choices import Keep
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.analysis.leakage import Row, seeded_order
 from backend.errors import AppError
 from backend.jobs.notices import Notice
+from backend.jobs.resolve import X_RLSD
 
 MIN_HELD_OUT = 2
 """Fewest rows of a validation file that measure."""
+LEAST_TO_HALVE = 4
+"""Fewest held-out rows of which one half chooses and the other measures."""
 
 
 def split_held_out(rows: Sequence[Row], *, share: float, seed: int, limit: int) -> tuple[list[Row], list[Row]]:
@@ -37,6 +42,16 @@ def count_shared(rows: Sequence[Row], *, training: Sequence[Row]) -> int:
     """Count the rows of a validation file that are also training rows."""
     hashes = {row.row_hash for row in training}
     return sum(row.row_hash in hashes for row in rows)
+
+
+def require_halves(settings: RlsdSettings, *, questions: int) -> None:
+    """Raise AppError if the held-out questions are to be halved (`keep`), and are too few for it."""
+    if settings.keep is Keep.BEST and questions < LEAST_TO_HALVE:
+        raise AppError(
+            f"keep 'best' chooses on one half of the held-out questions and measures on the other: at least "
+            f"{LEAST_TO_HALVE} are needed, and there are {questions}. Hold out more, or set keep to 'last'.",
+            param=f"{X_RLSD}.keep",
+        )
 
 
 def shared_notices(shared: int, *, rows: int, filename: str) -> tuple[Notice, ...]:

@@ -1,4 +1,5 @@
-"""Choice of the hint that a job's teacher sees, made before the job is created: every row must have it.
+"""Choice of the hint that a job's teacher sees, made before the job is created: every row must have it, and that of
+practice.
 
 The default is that of the method and preset. If the rows have no answer, because only the verifier knows where the
 reference is, the hint is the rows' text for the teacher or else the values that the verifier looks up in them.
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
-from backend.core.hints import ROW_HINTS, Hint
+from backend.core.hints import HINTS, ROW_HINTS, Hint
 from backend.core.methods import METHODS, MethodName, TeacherKind
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.recognise import IMAGE_COLUMNS, RULES
@@ -27,13 +28,6 @@ from backend.verifiers.specs import Python, Single, Spec
 FirstLineWithout = Callable[[Hint], int | None]
 """(kind of hint) -> line of the first row without it; None if all rows have it."""
 
-HINT_NAMES = {
-    Hint.ANSWER: "answer",
-    Hint.SOLUTION: "solution",
-    Hint.TRAJECTORY: "trajectory",
-    Hint.PRIVILEGED: "`privileged_context` or `teacher_prompt`",
-    Hint.GRADER: "value that the grader looks up",
-}
 NO_HINT = "The rows have neither an answer nor a text for the teacher, and the grader looks up no value in line"
 _REFERENCE = DatasetRow.normal["reference"]
 _HINT = DatasetRow.normal["hint"]
@@ -53,9 +47,10 @@ def resolve_hint(
 ) -> tuple[RlsdSettings, tuple[Notice, ...]]:
     """Return the settings with a hint that every row has, and notices about the choice. `given`: the job's `x_rlsd`.
 
-    Raises AppError if `given` requests a hint that a row lacks, or a method that needs one. Without a hint the job is
-    otherwise trained by GRPO.
+    Raises AppError if `given` requests a hint that a row lacks, or a method or practice that needs one. Without a hint
+    the job is otherwise trained by GRPO.
     """
+    _require_practice_hint(settings, first_without=first_without, filename=filename)
     kind = _required_hint(settings)
     line = None if kind is None else first_without(kind)
     if kind is None or line is None:
@@ -151,11 +146,24 @@ def _required_hint(settings: RlsdSettings) -> Hint | None:
     return kind if used and kind in ROW_HINTS else None
 
 
+def _require_practice_hint(settings: RlsdSettings, *, first_without: FirstLineWithout, filename: str) -> None:
+    practice = settings.practice
+    if practice is None or (line := first_without(practice.row_hint)) is None:
+        return
+    placebo = practice.hint is Hint.PLACEBO
+    raise AppError(
+        f"practice shows the model {'another' if placebo else 'each'} row's {HINTS[practice.row_hint].lack}, but line "
+        f"{line} of '{filename}' has none: use another hint that every row has, or add the value to the file.",
+        code="missing_hint",
+        param=f"{X_RLSD}.practice.{'placebo_of' if placebo else 'hint'}",
+    )
+
+
 def _missing(kind: Hint, *, line: int, filename: str, placebo: bool) -> AppError:
     """Return the error for a missing hint, without which teacher and student would be the same model."""
     advice = "set its column with `mapping` at upload" if kind is Hint.ANSWER else "use the hint 'answer'"
     return AppError(
-        f"The hint is {'another' if placebo else 'each'} row's {HINT_NAMES[kind]}, but line {line} of '{filename}' has "
+        f"The hint is {'another' if placebo else 'each'} row's {HINTS[kind].lack}, but line {line} of '{filename}' has "
         f"none: {advice}, or add the value to the file.",
         code="missing_hint",
         param=f"{X_RLSD}.{'placebo_of' if placebo else 'hint'}",

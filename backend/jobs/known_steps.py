@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, func, or_, select, tr
 from sqlalchemy.orm import Session
 
 from backend import workers
+from backend.core.checks import CheckKind
 from backend.core.methods import METHODS
 from backend.core.settings.spec import RlsdSettings
 from backend.db.checks import Check, CheckStatus
@@ -21,7 +22,6 @@ from backend.db.files import File
 from backend.db.jobs import Job
 from backend.db.training import Step
 from backend.jobs.estimate import PACE_SETTINGS, KnownStep
-from backend.jobs.preflight import PREFLIGHT
 from backend.queue import TRAIN_QUEUE
 
 RECENT_JOBS = 20
@@ -112,7 +112,7 @@ def _of_preflight(
         select(Check.id, Check.created_at, Check.request["settings"], time)
         .where(
             Check.project_id == comparable.project,
-            Check.kind == PREFLIGHT,
+            Check.kind == CheckKind.PREFLIGHT,
             Check.status == CheckStatus.DONE,
             Check.file_id == training_file,
             Check.request.contains({"model": comparable.model, "settings": comparable.pace}),

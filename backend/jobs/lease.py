@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from backend.core.control import ControlSignal
+from backend.core.control import ControlSignal, EventLevel
 from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.jobs import Job, seconds_held
@@ -75,11 +75,13 @@ class HeldJob:
         control.set_state(self.session, self.job, JobState.PAUSING if pausing else JobState.RUNNING)
         return checkpoints.restore(self.session, self.job)
 
-    def checkpoint(self, data: bytes, *, step: int, score: float | None) -> None:
-        """Store a checkpoint, with the held-out score at its step."""
-        checkpoints.store(self.session, self.job, data, step=step, score=score)
+    def checkpoint(self, data: bytes, *, step: int, score: float | None, kept_step: int | None) -> None:
+        """Store a checkpoint; see `checkpoints.store`."""
+        checkpoints.store(self.session, self.job, data, step=step, score=score, kept_step=kept_step)
 
-    def record(self, *, code: str, message: str, level: str = "info", data: dict[str, Any] | None = None) -> None:
+    def record(
+        self, *, code: str, message: str, level: EventLevel = "info", data: dict[str, Any] | None = None
+    ) -> None:
         """Add an event of the job."""
         events.record(self.session, self.job.id, code=code, message=message, level=level, data=data)
 
@@ -108,7 +110,8 @@ class HeldJob:
 
     def _stop(self, state: JobState, *, error: Json | None) -> None:
         self.job.error = error
-        message, level = (None, "info") if error is None else (str(error["message"]), "error")
+        message = None if error is None else str(error["message"])
+        level: EventLevel = "info" if error is None else "error"
         control.set_state(self.session, self.job, state, message=message, level=level)
 
 

@@ -1,8 +1,10 @@
 """Notices about how a job request was interpreted: the job's first events, and part of its estimate."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from backend.core.control import EventLevel
+from backend.core.settings.idle import idle_settings
 from backend.core.settings.spec import RlsdSettings
 from backend.core.verdict import Finding, Level
 from backend.verifiers.decimal_marks import ColumnReading
@@ -15,11 +17,18 @@ class Notice:
     """A default that was chosen, or a setting without effect here. `code` and `level` are those of an event."""
 
     code: str
-    level: str
+    level: EventLevel
     message: str
 
     def as_finding(self) -> Finding:
         return Finding(self.code, Level.WARN if self.level == "warn" else Level.PASS, self.message)
+
+
+def setting_notices(settings: RlsdSettings, *, given: Collection[str]) -> tuple[Notice, ...]:
+    """Say what the settings do to the prompts, and which of those that were given do nothing."""
+    idle = "; ".join(idle_settings(settings, given=given))
+    found = [Notice("idle_settings", "info", f"Settings without effect on this job: {idle}.")] if idle else []
+    return (*prompt_notices(settings), *found)
 
 
 def prompt_notices(settings: RlsdSettings) -> tuple[Notice, ...]:

@@ -18,15 +18,13 @@ from backend.errors import AppError
 from backend.jobs.components import component_weights
 from backend.jobs.create import fit_grader, require_file, require_model
 from backend.jobs.hints import first_without_in_file, resolve_hint
-from backend.jobs.notices import Notice, grader_notices, prompt_notices
+from backend.jobs.notices import Notice, grader_notices, setting_notices
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.targets import require_targets
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import Spec, spec_json
 
-PREFLIGHT, TEACHER_PREVIEW = "preflight", "teacher_preview"
-"""Kinds of checks."""
 JOB_PREFIX = X_RLSD.removesuffix("x_rlsd")
 
 
@@ -129,7 +127,7 @@ def _resolved(
             first_without=first_without_in_file(session, file, spec=spec),
             filename=file.filename,
         )
-    return file, spec, settings, (*hint_notices, *prompt_notices(settings), *notices)
+    return file, spec, settings, (*hint_notices, *setting_notices(settings, given=x_rlsd), *notices)
 
 
 def _request(model: str, file: File, spec: Spec | None, settings: RlsdSettings, *, seed: int) -> Json:

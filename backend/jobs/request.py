@@ -48,7 +48,9 @@ class Hyperparameters(Strict):
 class Reinforcement(Strict):
     grader: dict[str, Any]
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
-    x_rlsd: dict[str, Any] = Field(default_factory=dict, description="RlsdSettings; the preset supplies the rest.")
+    x_rlsd: dict[str, Any] = Field(
+        default_factory=dict, description="RlsdSettings (`rlsd settings`); the preset supplies the rest."
+    )
     response_format: Annotated[Any, unsupported({"type": "text"})] = None
 
 

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from backend.core.settings.choices import RewardScale
 from backend.db.base import Json
+from backend.db.jobs import Job
 from backend.db.training import Rollout
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 
-KIND = "rescore"
 """Kind of the check."""
 SCALE_FLOOR = 1e-6
 SAME = 1e-9
@@ -28,17 +28,18 @@ COMPLETION_CHARS = 8_000
 """Characters to which the completion of an example is truncated."""
 
 
-def select_rollouts(job_id: str, *, first: int | None, last: int | None) -> Select[Rollout]:
-    """Select the stored completions of these steps, both ends included; None is unbounded."""
-    statement = select(Rollout).where(Rollout.job_id == job_id)
+def select_rollouts(job: Job, *, first: int | None, last: int | None) -> Select[Rollout]:
+    """Select the stored completions of these steps, both ends included; None is unbounded. Without practice, whose
+    prompts had a hint."""
+    statement = select(Rollout).where(Rollout.job_id == job.id, Rollout.hint.is_(None))
     if first is not None:
         statement = statement.where(Rollout.step >= first)
     return statement if last is None else statement.where(Rollout.step <= last)
 
 
-def has_rollouts(session: Session, job_id: str, *, first: int | None, last: int | None) -> bool:
+def has_rollouts(session: Session, job: Job, *, first: int | None, last: int | None) -> bool:
     """Return whether completions of these steps are stored."""
-    return bool(session.scalar(select(select_rollouts(job_id, first=first, last=last).exists())))
+    return bool(session.scalar(select(select_rollouts(job, first=first, last=last).exists())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.core.methods import METHODS, Method, MethodName
-from backend.core.settings.choices import Combine, Preset, RewardScale, RowSampling
+from backend.core.settings.choices import Preset
+from backend.core.settings.contradictions import contradiction
 from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.errors import AppError
 from backend.jobs.request import Hyperparameters, Reinforcement, first_validation_error
@@ -29,7 +30,7 @@ def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
         ) from None
     method = given.get("method", MethodName.RLSD)
     facts = next((facts for name, facts in METHODS.items() if name == method), None)  # unknown names are rejected below
-    values = {**(facts.defaults if facts else {}), **PRESETS[preset], **given}
+    values = {**(facts.defaults if facts else {}), **PRESETS[preset].values, **given}
     if facts is not None and facts.hint is not None:
         values["hint"] = given.get("hint", facts.hint)  # fixed by the method, whatever the preset
     if "batch_size" not in given and request.hyperparameters.batch_size == "auto":
@@ -47,7 +48,8 @@ def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
         settings = RlsdSettings.model_validate(values)
     except ValidationError as error:
         raise first_validation_error(error, prefix=X_RLSD) from None
-    _require_consistent(settings)
+    if found := contradiction(settings):
+        raise AppError(found.sentence, param=f"{X_RLSD}.{found.setting}")
     if settings.batch_size > row_count:
         raise AppError(
             f"batch_size {settings.batch_size} is larger than the number of training rows: use {row_count} or less.",
@@ -68,110 +70,6 @@ def _fitting_batch(values: dict[str, Any], *, row_count: int) -> int:
 
 def _param_of(request: Reinforcement, name: str) -> str:
     return f"{X_RLSD if name in request.x_rlsd else HYPERPARAMETERS}.{name}"
-
-
-def _require_imitation_reads(settings: RlsdSettings) -> None:
-    """Raise AppError for settings of completions and rewards that imitation does not read."""
-    unread = {"kl_beta": settings.kl_beta > 0, "mask_truncated": settings.mask_truncated}
-    for name, is_set in unread.items():
-        if is_set:
-            raise AppError(
-                f"{name} is about completions that a method samples, but {settings.method} imitates texts of the rows: "
-                "leave it out.",
-                param=f"{X_RLSD}.{name}",
-            )
-
-
-def _require_consistent(settings: RlsdSettings) -> None:
-    """Raise AppError for settings that are each valid but contradict each other, naming one of them."""
-    method, facts = settings.method, METHODS[settings.method]
-    if facts.hint is not None and settings.hint is not facts.hint:
-        raise AppError(
-            f"The method {method} requires the hint '{facts.hint}', not '{settings.hint}': leave hint out, or use the "
-            "method opsd, which allows any hint.",
-            param=f"{X_RLSD}.hint",
-        )
-    if facts.contrast is not None and settings.hint is facts.contrast:
-        raise AppError(
-            f"The method {method} contrasts its hint with '{facts.contrast}', so the hint must be a different one.",
-            param=f"{X_RLSD}.hint",
-        )
-    if facts.teacher == "external" and settings.teacher_model is None:
-        raise AppError(
-            f"The method {method} imitates a larger model: set teacher_model.", param=f"{X_RLSD}.teacher_model"
-        )
-    if facts.teacher != "external" and settings.teacher_model is not None:
-        raise AppError(
-            f"teacher_model is only used by the method opd, not by {method}: leave it out.",
-            param=f"{X_RLSD}.teacher_model",
-        )
-    if settings.divergence != "sampled" and not facts.distils:
-        distilling = ", ".join(name for name, other in METHODS.items() if other.distils)
-        raise AppError(
-            f"divergence '{settings.divergence}' is only used by distilling methods ({distilling}), not by {method}: "
-            "leave it out.",
-            param=f"{X_RLSD}.divergence",
-        )
-    if settings.resample_rounds > 0 and not facts.rewarded:
-        raise AppError(
-            f"resample_rounds replaces questions whose completions all have the same score, but {method} does not "
-            "learn from scores: set it to 0.",
-            param=f"{X_RLSD}.resample_rounds",
-        )
-    if settings.sampling is RowSampling.INFORMATIVE and not facts.rewarded:
-        raise AppError(
-            f"sampling 'informative' prefers questions that are sometimes right, but {method} does not learn from "
-            "scores: use sampling 'uniform'.",
-            param=f"{X_RLSD}.sampling",
-        )
-    if settings.combine is Combine.NORMALISE and (not facts.rewarded or facts.values_tokens):
-        raise AppError(
-            f"combine 'normalise' changes the advantages within groups, but {method} does not use them: use combine "
-            "'sum'.",
-            param=f"{X_RLSD}.combine",
-        )
-    if settings.combine is Combine.NORMALISE and settings.scale_rewards is not RewardScale.STD:
-        raise AppError(
-            "combine 'normalise' divides each component by its group's standard deviation, which scale_rewards "
-            f"'{settings.scale_rewards}' contradicts: use scale_rewards 'std', or combine 'sum'.",
-            param=f"{X_RLSD}.combine",
-        )
-    if facts.imitates:
-        _require_imitation_reads(settings)
-    if settings.overlong_buffer > settings.max_completion_tokens:
-        raise AppError(
-            f"overlong_buffer {settings.overlong_buffer} is the last part of a completion of at most "
-            f"{settings.max_completion_tokens} tokens: use max_completion_tokens or less.",
-            param=f"{X_RLSD}.overlong_buffer",
-        )
-    if settings.overlong_buffer > 0 and not facts.rewarded:
-        raise AppError(
-            f"overlong_buffer lowers the rewards of long completions, but {method} does not learn from rewards: set it "
-            "to 0.",
-            param=f"{X_RLSD}.overlong_buffer",
-        )
-    if settings.lr_warmup_steps >= settings.max_steps:
-        raise AppError(
-            f"lr_warmup_steps {settings.lr_warmup_steps} leaves none of the {settings.max_steps} steps at the full "
-            "learning rate: use fewer than max_steps.",
-            param=f"{X_RLSD}.lr_warmup_steps",
-        )
-    if settings.batch_size % settings.devices:
-        raise AppError(
-            f"batch_size {settings.batch_size} cannot be divided evenly among {settings.devices} devices: use a "
-            f"multiple of {settings.devices}.",
-            param=f"{X_RLSD}.batch_size",
-        )
-    if settings.sharding == "sharded" and settings.devices == 1:
-        raise AppError(
-            "sharding 'sharded' splits the model across devices: set devices to 2 or more, or leave sharding out.",
-            param=f"{X_RLSD}.sharding",
-        )
-    if settings.generator == "vllm" and settings.devices > 1:
-        raise AppError(
-            "generator 'vllm' supports one device only: set devices to 1, or generator to 'transformers'.",
-            param=f"{X_RLSD}.generator",
-        )
 
 
 def _from_hyperparameters(

@@ -21,9 +21,8 @@ class Result:
     evaluations: dict[str, dict[str, Any]]
 
 
-def results_of(session: Session, job_ids: Collection[str]) -> dict[str, Result]:
+def results_of(session: Session, jobs: Collection[Job]) -> dict[str, Result]:
     """Return the results by job id; jobs that have not been measured after training have none."""
-    jobs = [session.get_one(Job, job_id) for job_id in job_ids]
     figures: dict[str, dict[str, dict[str, Any]]] = {}
     for job_id, phase, found in held_out_figures(session, jobs):
         figures.setdefault(job_id, {})[phase] = found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pydantic import BaseModel, Field
 from sqlalchemy import (
     ColumnElement,
     ColumnExpressionArgument,
@@ -26,9 +27,11 @@ from sqlalchemy.orm import Session, aliased, undefer
 
 from backend.db.jobs import Job
 from backend.db.pages import Listing
-from backend.db.search import contains
+from backend.db.search import MAX_SEARCH_CHARACTERS, contains
 from backend.db.training import Rollout
 from backend.verifiers.record import ScoreStatus
+
+MAX_NUMBER = 10**12
 
 
 class Outcome(StrEnum):
@@ -68,36 +71,47 @@ class RowResults:
         return self.solved / self.graded if self.graded else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutFilter:
-    """Conditions on rollouts; unset ones exclude none. A bound on the score excludes rollouts without one.
+class RolloutFilter(BaseModel):
+    """Conditions on rollouts; unset ones exclude none. A bound on the score excludes rollouts without one."""
 
-    `mixed`: only of questions that were answered both right and wrong in the same step.
-    """
-
-    step: int | None
-    row: int | None
-    status: ScoreStatus | None
-    outcomes: Collection[Outcome]
-    min_score: float | None
-    max_score: float | None
-    mixed: bool
-    with_tokens: bool
-    search: str | None
+    step: int | None = Field(None, ge=0, le=MAX_NUMBER)
+    row: int | None = Field(None, ge=0, le=MAX_NUMBER)
+    practice: bool = Field(
+        False, description="Only completions of practice, whose prompt had a hint; otherwise only the others."
+    )
+    status: ScoreStatus | None = None
+    outcome: list[Outcome] | None = Field(
+        None, max_length=len(Outcome), description="Any of these; repeat the parameter for several."
+    )
+    min_score: float | None = Field(None, allow_inf_nan=False)
+    max_score: float | None = Field(None, allow_inf_nan=False)
+    mixed: bool = Field(
+        False,
+        description="Only completions of questions answered both right and wrong in the same step, with or without "
+        "the hint of practice.",
+    )
+    with_tokens: bool = Field(False, description="Only completions whose tokens are stored.")
+    search: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_SEARCH_CHARACTERS,
+        description="Part of the text, case-insensitive.",
+    )
 
 
 def rollouts_of(job: Job, filters: RolloutFilter) -> Listing[Rollout]:
     """Select the job's rollouts that match."""
     score = Rollout.record["score"].as_float()
-    conditions: list[ColumnExpressionArgument[bool]] = [Rollout.job_id == job.id]
+    practised = Rollout.hint.is_not(None) if filters.practice else Rollout.hint.is_(None)
+    conditions: list[ColumnExpressionArgument[bool]] = [Rollout.job_id == job.id, practised]
     if filters.step is not None:
         conditions.append(Rollout.step == filters.step)
     if filters.row is not None:
         conditions.append(Rollout.row == filters.row)
     if filters.status is not None:
         conditions.append(Rollout.record["status"].as_string() == filters.status)
-    if filters.outcomes:
-        conditions.append(_has_outcome(filters.outcomes, job=job))
+    if filters.outcome:
+        conditions.append(_has_outcome(filters.outcome, job=job))
     if filters.min_score is not None:
         conditions.append(score >= filters.min_score)
     if filters.max_score is not None:
@@ -120,7 +134,7 @@ def find_rollout(session: Session, job: Job, *, step: int, number: int, with_tok
 def row_results(
     session: Session, job: Job, *, solved: Solved | None, after: int | None, limit: int
 ) -> tuple[list[RowResults], dict[str, int]]:
-    """Return the results on the rows after this one, and how many rows were solved how often, by `Solved`."""
+    """Return the results on the rows after this one, without practice, and how many rows were solved how often."""
     results = _results_by_row(job)
     statement = select(results).order_by(results.c.row).limit(limit)
     if solved is not None:
@@ -145,7 +159,7 @@ def _results_by_row(job: Job) -> Subquery:
             func.max(score).label("best_score"),
             func.max(Rollout.step).label("last_step"),
         )
-        .where(Rollout.job_id == job.id)
+        .where(Rollout.job_id == job.id, Rollout.hint.is_(None))
         .group_by(Rollout.row)
         .subquery()
     )
@@ -178,7 +192,12 @@ def _in_mixed_group(job: Job) -> ColumnElement[bool]:
     """Build the condition that the question was answered both right and wrong in the same step."""
 
     def any_rollout(other: Any, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-        same = and_(other.job_id == Rollout.job_id, other.step == Rollout.step, other.row == Rollout.row)
+        same = and_(
+            other.job_id == Rollout.job_id,
+            other.step == Rollout.step,
+            other.row == Rollout.row,
+            other.hint.is_(None) == Rollout.hint.is_(None),
+        )
         return exists(select(1).where(same, condition))
 
     good, bad, above = aliased(Rollout), aliased(Rollout), job.spec["success_above"]

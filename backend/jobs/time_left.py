@@ -3,12 +3,11 @@
 from itertools import pairwise
 from statistics import median
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.core.settings.spec import RlsdSettings
 from backend.db.jobs import Job
-from backend.db.training import Evaluation, Step
+from backend.db.training import newest_steps, seconds_of_evaluations, sum_of_metrics
 from backend.jobs.estimate import TOKEN_METRICS, last_step, remaining_evaluations
 from backend.jobs.lifecycle import JobState
 
@@ -23,12 +22,10 @@ def seconds_left(session: Session, job: Job) -> float | None:
     """
     if job.state != JobState.RUNNING:
         return None
-    own = select(Step.step, Step.created_at).where(Step.job_id == job.id, Step.step > job.warm_steps)
-    newest = own.order_by(Step.step.desc())
-    taken = session.execute(newest.limit(PACE_STEPS + 1)).tuples().all()
+    taken = newest_steps(session, job, after=job.warm_steps, limit=PACE_STEPS + 1)
     if len(taken) < 2:
         return None
-    evaluation_s = _evaluation_s(session, job)
+    evaluation_s = seconds_of_evaluations(session, job)
     pace_s = median(
         (later - earlier).total_seconds() - evaluation_s.get(step, 0.0)
         for (_, later), (step, earlier) in pairwise(taken)
@@ -40,19 +37,12 @@ def seconds_left(session: Session, job: Job) -> float | None:
     return round(pace_s * (last - step) + each_s * evaluations, 1)
 
 
-def _evaluation_s(session: Session, job: Job) -> dict[int, float]:
-    """Return the duration of each evaluation by step; 0 if it was not recorded."""
-    seconds = Evaluation.result["seconds"].as_float()
-    found = session.execute(select(Evaluation.step, seconds).where(Evaluation.job_id == job.id))
-    return {step: took or 0.0 for step, took in found}
-
-
 def _used_budget(session: Session, job: Job, spec: RlsdSettings) -> float:
     """Return how much of its budget the job has used; 0 without a budget."""
     if spec.budget == 0:
         return 0.0
     if spec.budget_unit == "steps":
         return float(job.step)
-    names, factor = (("step_s",), spec.devices) if spec.budget_unit == "seconds" else (TOKEN_METRICS, 1)
-    sums = [func.coalesce(func.sum(Step.metrics[name].as_float()), 0.0) for name in names]
-    return float(factor * sum(session.execute(select(*sums).where(Step.job_id == job.id)).one()))
+    if spec.budget_unit == "seconds":
+        return spec.devices * sum_of_metrics(session, job, ["step_s"])
+    return sum_of_metrics(session, job, TOKEN_METRICS)

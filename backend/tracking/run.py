@@ -53,6 +53,11 @@ def evaluation_figures(result: Mapping[str, Any], *, at: float) -> Figures:
     return Figures(step=result["step"], at=at, values=_finite(named), of_evaluation=True)
 
 
+def is_repeated(result: Mapping[str, Any]) -> bool:
+    """Return whether an evaluation repeats an earlier one: the result of a run that keeps its best step."""
+    return result.get("phase") == "trained" and result.get("selection") is not None
+
+
 def flat(settings: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
     """Flatten nested settings to dotted names: `lora.r`."""
     return dict(_flat(settings, prefix))

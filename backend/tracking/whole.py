@@ -5,7 +5,7 @@ from typing import Any
 
 from backend.errors import AppError
 from backend.tracking.choice import error_summary
-from backend.tracking.run import Figures, TrackedRun, Tracker, evaluation_figures, flat, step_figures
+from backend.tracking.run import Figures, TrackedRun, Tracker, evaluation_figures, flat, is_repeated, step_figures
 
 
 def run_of(job: Mapping[str, Any]) -> TrackedRun:
@@ -18,7 +18,7 @@ def run_of(job: Mapping[str, Any]) -> TrackedRun:
 def figures_of(metrics: Iterable[Mapping[str, Any]], evaluations: Iterable[Mapping[str, Any]]) -> list[Figures]:
     """Return all figures in order, from `{step, values, created_at}` and evaluations with `created_at`."""
     found = [step_figures(item["step"], item["values"], at=item["created_at"]) for item in metrics]
-    found += [evaluation_figures(item, at=item["created_at"]) for item in evaluations]
+    found += [evaluation_figures(item, at=item["created_at"]) for item in evaluations if not is_repeated(item)]
     return sorted(found, key=lambda figures: (figures.step, figures.of_evaluation))
 
 

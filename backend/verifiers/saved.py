@@ -1,10 +1,9 @@
 """Saved verifiers: immutable versions under one id, and resolution of `{"type": "saved"}`."""
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.db.base import utc_now
-from backend.db.verifiers import Verifier, versions_of
+from backend.db.verifiers import Verifier, find_version, versions_of
 from backend.errors import AppError, not_found
 from backend.ids import new_id
 from backend.verifiers.specs import Spec, parse_spec, spec_hash, spec_json
@@ -35,11 +34,7 @@ def save_version(session: Session, verifier: Verifier, *, name: str | None, spec
 
 def find_verifier(session: Session, verifier_id: str, *, project: str, version: int | None) -> Verifier:
     """Return the given or the newest version of the project's verifier. Raises AppError 404."""
-    versions = select(Verifier).where(Verifier.id == verifier_id, Verifier.project_id == project)
-    statement = versions.order_by(Verifier.version.desc()).limit(1)
-    if version is not None:
-        statement = statement.where(Verifier.version == version)
-    found = None if "\0" in verifier_id else session.scalar(statement)
+    found = find_version(session, verifier_id, project=project, version=version)
     if found is None:
         raise not_found("verifier", verifier_id if version is None else f"{verifier_id}, version {version}")
     return found

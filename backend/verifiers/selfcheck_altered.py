@@ -17,6 +17,7 @@ from backend.verifiers.reading import comparing_graders, is_judged, known_refere
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.reference_forms import UNITS, sample_of_forms
 from backend.verifiers.selfcheck_findings import MOST, SAME, Marks
+from backend.verifiers.selfcheck_result import AlteredAnswer
 from backend.verifiers.specs import Single, Spec
 
 MAX_ROWS = 8
@@ -143,21 +144,22 @@ def altered_findings(results: Sequence[AlteredResult], *, spec: Spec, rows: Sequ
 
 def altered_json(results: Sequence[AlteredResult]) -> list[dict[str, Any]]:
     """Return the altered answers for the result, those with full marks first."""
-    return [
-        {
-            "row": result.row,
-            "change": result.alteration.change.value,
-            "label": CHANGES[result.alteration.change],
-            "reference": truncated(result.reference),
-            "altered": truncated(result.alteration.text),
-            "text": truncated(result.text, end=True),
-            "score": result.record.score,
-            "status": result.record.status.value,
-            "full": result.full,
-            "tolerated": result.tolerated,
-        }
+    shown = [
+        AlteredAnswer(
+            row=result.row,
+            change=result.alteration.change,
+            label=CHANGES[result.alteration.change],
+            reference=truncated(result.reference),
+            altered=truncated(result.alteration.text),
+            text=truncated(result.text, end=True),
+            score=result.record.score,
+            status=result.record.status,
+            full=result.full,
+            tolerated=result.tolerated,
+        )
         for result in sorted(results, key=lambda result: not result.full)
     ]
+    return [each.model_dump(mode="json") for each in shown]
 
 
 def _has_signs(rows: Sequence[ProbeRow], *, spec: Spec) -> bool:

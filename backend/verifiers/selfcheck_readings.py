@@ -11,6 +11,7 @@ from backend.verifiers.probes import ProbeRow
 from backend.verifiers.reading import row_reference
 from backend.verifiers.readouts import Readout, ReadReference, lost_choices, lost_text, may_be_grouped, read_alike
 from backend.verifiers.reference_forms import sample_of_forms, signature
+from backend.verifiers.selfcheck_result import ReferenceReading
 from backend.verifiers.specs import Spec
 
 ReadingSpec = specs.Number | specs.Math | specs.ChoiceGrader
@@ -83,15 +84,16 @@ def reading_findings(references: Sequence[ReadReference]) -> Iterator[Finding]:
 
 def readings_json(references: Sequence[ReadReference]) -> list[dict[str, Any]]:
     """Return a few references of each form for the result; `read` is null if the grader cannot read it."""
-    return [
-        {
-            "grader": reference.grader,
-            "reference": truncated(reference.reference),
-            "read": None if reference.readout is None else truncated(reference.read),
-            "lost": truncated(reference.lost),
-        }
+    shown = [
+        ReferenceReading(
+            grader=reference.grader,
+            reference=truncated(reference.reference),
+            read=None if reference.readout is None else truncated(reference.read),
+            lost=truncated(reference.lost),
+        )
         for reference in _examples(references)
     ]
+    return [each.model_dump(mode="json") for each in shown]
 
 
 def _reference(name: str, grader: ReadingSpec, text: str, readout: Readout | None) -> ReadReference:

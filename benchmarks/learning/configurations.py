@@ -8,7 +8,7 @@ from backend.core.settings.choices import Preset
 from backend.core.settings.spec import PRESETS, RlsdSettings
 from benchmarks.learning.task import LearningTask
 
-STEADY = PRESETS[Preset.STEADY]
+STEADY = PRESETS[Preset.STEADY].values
 WIDE = {"lambda": 1.0, "lambda_decay_steps": 0, "eps_w": (0.8, 4.0)}
 """`steady` without normalising and without the first-error mask."""
 RLCSD = {"method": "rlcsd", "lambda": 0.5, "lambda_decay_steps": 0, "contrast_samples": 4}
@@ -47,8 +47,9 @@ def _hinted(name: str, values: Mapping[str, Any], *, extra: bool = False) -> lis
 
 BASELINE = Configuration("grpo", "none", {"method": "grpo"})
 CONFIGURATIONS = (
+    Configuration("sft", "none", {"method": "sft", "warm_start": {"target": "solution"}}),
     BASELINE,
-    *_hinted("rlsd paper", {"method": "rlsd", **PRESETS[Preset.PAPER]}),
+    *_hinted("rlsd paper", {"method": "rlsd", **PRESETS[Preset.PAPER].values}),
     *_hinted("rlsd steady", {"method": "rlsd", **STEADY}),
     *(
         Configuration(
@@ -82,7 +83,8 @@ CONFIGURATIONS = (
     Configuration("sdpo published", "sibling", {**PUBLISHED_SDPO, "hint": "sibling"}, True),
 )
 """Methods that weight tokens by other evidence (`rlsd_template`, `cepo`) use the weighting options of `steady`, so that
-only the evidence differs; `rlcsd` uses its authors' values; methods that distil use the engine's defaults."""
+only the evidence differs; `rlcsd` uses its authors' values; methods that distil use the engine's defaults. `sft` is
+what all others have to beat."""
 
 
 def settings_of(configuration: Configuration, *, task: LearningTask, learning_rate: float) -> RlsdSettings:

@@ -17,7 +17,7 @@ from benchmarks.learning.task import HELD_OUT_FROM, Budget, LearningTask, Pretra
 from examples.starter.pretrain import Lesson, Size
 from examples.starter.tokenizer import train_tokenizer
 from worker.engine.rollouts.prompts import HINT_BLOCK, with_hint
-from worker.engine.training.metrics import MENTIONS_REFERENCE
+from worker.engine.training.leakage import MENTIONS_REFERENCE
 from worker.engine.types import Task
 
 Row: TypeAlias = dict[str, Any]

@@ -21,7 +21,7 @@ from examples.starter.handbook import Chain, Handbook, every_chain, split_chains
 from examples.starter.make import HELD_OUT_ROWS, TRAIN_ROWS
 from examples.starter.pretrain import FULL, Lesson, Size
 from worker.engine.rollouts.prompts import with_hint
-from worker.engine.training.metrics import MENTIONS_REFERENCE
+from worker.engine.training.leakage import MENTIONS_REFERENCE
 from worker.engine.types import Task
 
 STARTER = Path(verifier.__file__).parent

@@ -29,6 +29,7 @@ tokens per completion, on one thread. Runs of one seed share row order, random n
   reached it count as later than all others, and their number is given after the slash.
 - `leakage`: share of held-out completions after training that contain what the student cannot know or mention a
   reference; `in training`: share of all completions trained on.
+- `sft` imitates the rows' worked solutions for as many steps, at the same rate, and samples nothing in training.
 - `rlsd_template` and `cepo` use the weighting options of `rlsd steady`; `rlcsd` uses its authors' values, and with the
   hint `sibling` their hint; `opsd`, `grpo_opsd` and `sdpo` use a job's defaults (sampled tokens; the base model as
   `opsd`'s teacher, snapshots of the student for the others). `moving`: `opsd` with snapshots too. `published`: over the

@@ -51,7 +51,7 @@ class Run:
     training_leakage: float
     """Share of leaking completions among all trained on."""
     rewards: list[float]
-    """Mean reward of each step's completions."""
+    """Mean reward of each step's completions; empty for imitation, which samples none."""
     seconds: float
     samples: dict[str, list[str]]
     """Some completions, "before" and "after" training."""
@@ -182,7 +182,8 @@ class RecordingObserver:
         return ControlSignal.RUN
 
     def step(self, report: StepReport) -> None:
-        self.rewards.append(round(report.metrics["reward_mean"], 4))
+        if report.rollouts:  # imitation samples none
+            self.rewards.append(round(report.metrics["reward_mean"], 4))
 
     def evaluation(self, report: EvaluationReport) -> None:
         self.evaluations.append((report.step, round(report.mean, 5)))

@@ -1,7 +1,10 @@
 """Typed client of the HTTP API, the only connection from the pages to the service.
 
 Every failure, an error response or no response, raises `ApiError` with the API's own sentence as message. The calls are
-grouped by route in this package's modules; the response types, in `frontend.api.types`, are generated.
+grouped by route in this package's modules; the types of responses, in `frontend.api.types`, are generated.
+
+The calls themselves are written by hand: each says in a page's words what it sends and which part of the response it
+takes, so generated ones would need a second layer of the same length. A test compares each with the API's operations.
 """
 
 from frontend.api.chat import Chat

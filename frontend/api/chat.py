@@ -3,13 +3,15 @@
 import json
 from collections.abc import Generator
 from contextlib import closing
-from typing import Any, TypedDict, cast
+from dataclasses import dataclass
+from typing import cast
 
 from frontend.api.http import Wire
-from frontend.api.types import Json, ScoreRecordObject
+from frontend.api.types import Chunk, Json, ScoreRecordObject
 
 
-class AnswerPiece(TypedDict):
+@dataclass(frozen=True, slots=True)
+class AnswerPiece:
     """A piece of an answer. `finish_reason` (stop, length) comes with the last piece, `tokens` with the usage."""
 
     text: str
@@ -41,12 +43,11 @@ class Chat(Wire):
         return cast("list[ScoreRecordObject]", self.call("POST", "/v1/verifiers/test", json=body)["records"])
 
 
-def _piece(chunk: Any) -> AnswerPiece:
+def _piece(chunk: Chunk) -> AnswerPiece:
     """Convert a chunk in OpenAI's format; the last one has no choice, only the usage."""
-    choice = chunk["choices"][0] if chunk["choices"] else {"delta": {}, "finish_reason": None}
-    usage = chunk.get("usage") or {}
-    return {
-        "text": choice["delta"].get("content") or "",
-        "finish_reason": choice["finish_reason"],
-        "tokens": usage.get("completion_tokens"),
-    }
+    usage = chunk.get("usage")
+    tokens = None if usage is None else usage["completion_tokens"]
+    if not chunk["choices"]:
+        return AnswerPiece("", None, tokens)
+    choice = chunk["choices"][0]
+    return AnswerPiece(choice["delta"].get("content") or "", choice.get("finish_reason"), tokens)

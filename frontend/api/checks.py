@@ -1,42 +1,9 @@
 """`/v1/checks`: long-running work of the workers."""
 
-from typing import Literal, NotRequired, TypedDict, cast
+from typing import cast
 
 from frontend.api.http import Wire, segment
-from frontend.api.types import CheckObject, CheckVerdict, Json
-
-
-class ReadReference(TypedDict):
-    """A reference as a grader (by its name in a `multi`) reads it: `read` is None if it cannot, `lost` left out."""
-
-    grader: str
-    reference: str
-    read: str | None
-    lost: str
-
-
-class AlteredAnswer(TypedDict):
-    """An altered right answer: the `text` that gave it, its score, and whether that is the full score."""
-
-    row: int
-    change: str
-    label: str
-    reference: str
-    altered: str
-    text: str
-    score: float | None
-    status: Literal["ok", "abstain", "error", "timeout"]
-    full: bool
-
-
-class SelfCheckResult(CheckVerdict):
-    """The `result` of a check of the kind `self_check`. Results of earlier releases lack `readings` and `altered`."""
-
-    full_marks: float
-    probes: list[Json]
-    rows: list[Json]
-    readings: NotRequired[list[ReadReference]]
-    altered: NotRequired[list[AlteredAnswer]]
+from frontend.api.types import CheckObject
 
 
 class Checks(Wire):

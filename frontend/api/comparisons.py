@@ -5,9 +5,6 @@ from typing import Any, cast
 from frontend.api.http import Wire, segment
 from frontend.api.types import ComparisonObject, ComparisonResult, CurveObject, Json, Page
 
-Arms = list[Json]
-"""The arms of a comparison: `{name, x_rlsd}`."""
-
 
 class Comparisons(Wire):
     """Comparisons of arms, and of chosen jobs."""

@@ -1,7 +1,7 @@
 """`/v1/fine_tuning/jobs`, pre-flights and teacher previews."""
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict, cast
+from typing import Literal, cast
 
 from frontend.api.http import Wire, segment
 from frontend.api.types import (
@@ -12,6 +12,7 @@ from frontend.api.types import (
     JobChecksInFull,
     JobObject,
     Json,
+    ListRolloutsQuery,
     Page,
     RolloutObject,
     RowsPage,
@@ -20,31 +21,6 @@ from frontend.api.types import (
 )
 
 JOBS = "/v1/fine_tuning/jobs"
-
-
-class Method(TypedDict):
-    """A method as the schema of the settings describes it (`x-methods`)."""
-
-    title: str
-    summary: str
-    source: str
-    teacher: Literal["none", "hinted", "external"]
-    imitates: bool
-    fades: bool
-    hint: str | None
-    defaults: Json
-    reads: list[str]
-
-
-class RolloutFilters(TypedDict, total=False):
-    """Filters of `GET …/rollouts`."""
-
-    step: int
-    row: int
-    outcome: list[str]
-    mixed: bool
-    with_tokens: bool
-    search: str
 
 
 class Jobs(Wire):
@@ -100,7 +76,7 @@ class Jobs(Wire):
         self,
         job_id: str,
         *,
-        filters: RolloutFilters,
+        filters: ListRolloutsQuery,
         after: str | None,
         limit: int,
         order: Literal["asc", "desc"] = "asc",
@@ -135,5 +111,5 @@ class Jobs(Wire):
         return cast("CheckObject", self.call("POST", f"{JOBS}/{segment(job_id)}/rescore", json=body))
 
     def settings_schemas(self) -> dict[str, Json]:
-        """Return JSON schemas by name, including `RlsdSettings` and `Lora`, from the API's OpenAPI description."""
+        """Return JSON schemas by name, including `RlsdSettings`, `Practice` and `Lora`, from its OpenAPI page."""
         return cast("dict[str, Json]", self.get_json("/openapi.json")["components"]["schemas"])

@@ -6,6 +6,27 @@ Json = dict[str, Any]
 Item = TypeVar("Item")
 
 
+ScoreStatus = Literal["ok", "abstain", "error", "timeout"]
+
+
+class AlteredAnswer(TypedDict):
+    """An altered right answer: the `text` that gave it, its score, and whether that is the full score.
+
+    `tolerated`: the full score went to a number nearby, which a tolerance may accept; then it is not `full`.
+    """
+
+    row: int
+    change: str
+    label: str
+    reference: str
+    altered: str
+    text: str
+    score: float | None
+    status: ScoreStatus
+    full: bool
+    tolerated: NotRequired[bool]
+
+
 class IntervalObject(TypedDict):
     """A mean with its 95 % interval over questions; on curves a t interval."""
 
@@ -103,12 +124,21 @@ Level = Literal["pass", "warn", "fail"]
 """Severity of a finding."""
 
 
+class Remedy(TypedDict):
+    """What may cure a finding, ready to be tried. `changes`: fields of the same request, with nested ones merged."""
+
+    code: str
+    title: str
+    changes: Json
+
+
 class Finding(TypedDict):
     """A single result of a check. `code` is stable and documented; `message` is one or two sentences for people."""
 
     code: str
     level: Level
     message: str
+    remedies: NotRequired[list[Remedy]]
 
 
 class CheckVerdict(TypedDict):
@@ -120,7 +150,9 @@ class CheckVerdict(TypedDict):
 
 
 class CheckpointMetrics(TypedDict):
-    """`x_score` is the mean score on held-out questions, if it was measured at this step."""
+    """`x_score` is the mean score on held-out questions, if it was measured at this step; of a job that keeps the best
+    step, on those that choose it.
+    """
 
     step: int
     x_score: float | None
@@ -137,6 +169,54 @@ class CheckpointObject(TypedDict):
     step_number: int
     metrics: CheckpointMetrics
     x_size_bytes: int
+
+
+class Delta(TypedDict):
+    role: NotRequired[Literal["assistant"] | None]
+    content: NotRequired[str | None]
+
+
+class Alternative(TypedDict):
+    """A likely token; `bytes` is null where the token is part of a character."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class LogprobToken(TypedDict):
+    token: str
+    logprob: float
+    bytes: list[int] | None
+    top_logprobs: list[Alternative]
+
+
+class Logprobs(TypedDict):
+    content: list[LogprobToken] | None
+    refusal: NotRequired[None]
+
+
+class ChunkChoice(TypedDict):
+    index: int
+    delta: Delta
+    logprobs: NotRequired[Logprobs | None]
+    finish_reason: NotRequired[Literal["stop", "length"] | None]
+
+
+class CompletionUsage(TypedDict):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Chunk(TypedDict):
+    id: str
+    object: NotRequired[Literal["chat.completion.chunk"]]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    system_fingerprint: NotRequired[None]
+    usage: NotRequired[CompletionUsage | None]
 
 
 JobState = Literal["queued", "validating_files", "running", "pausing", "paused", "succeeded", "failed", "cancelled"]
@@ -339,7 +419,7 @@ class RangeObject(TypedDict):
 class EstimateObject(TypedDict):
     """An estimate from `steps` measured on a device of this name: the last 20 of each of `jobs` earlier jobs, without a
     job's first, or the two of the pre-flight with the id `preflight`. `same_file`: on the same training file; on other
-    files completions may be shorter or longer.
+    files completions may be shorter or longer, so that the ranges end where each has `max_completion_tokens`.
 
     Times and sizes are `null` if nothing was measured yet: run the pre-flight. `peak_memory_bytes` was measured on one
     device in steps of the same size or larger. `method` and `hint` are those that the job will be trained with;
@@ -372,11 +452,19 @@ class SinceWarmStart(TypedDict):
     sentence: NotRequired[str | None]
 
 
+class HeldOutSelection(TypedDict):
+    """The mean score on the `n` questions that choose which step is kept."""
+
+    mean: float
+    n: int
+
+
 class EvaluationObject(TypedDict):
     """The mean score with its interval over `n` questions with `k` completions each, without the `unscored` ones of
     all `completions` (abstentions, errors, timeouts); `p_value` and `difference` are against the baseline, `seconds`
     the duration. `since_warm_start` is the difference from the evaluation after the warm start, phase `warm`; None
-    before it and without one.
+    before it and without one. Of a job that keeps the best step, `selection` is the other half of the questions, which
+    chooses it, and `trained` repeats the evaluation of the step that was kept.
     """
 
     id: str
@@ -393,6 +481,7 @@ class EvaluationObject(TypedDict):
     p_value: NotRequired[float | None]
     difference: NotRequired[dict[str, float] | None]
     since_warm_start: NotRequired[SinceWarmStart | None]
+    selection: NotRequired[HeldOutSelection | None]
     seconds: NotRequired[float | None]
 
 
@@ -624,6 +713,15 @@ class FileRow(TypedDict):
     row_hash: str
 
 
+class HintFacts(TypedDict):
+    """A kind of hint shown to the teacher."""
+
+    title: str
+    summary: str
+    lack: NotRequired[str]
+    control: NotRequired[bool]
+
+
 class InstructionObject(TypedDict):
     """A template. `fits`: whether it asks for the form that the verifier reads."""
 
@@ -644,11 +742,44 @@ class InstructionsObject(TypedDict):
     example_rows: list[int]
 
 
+class ReferenceReading(TypedDict):
+    """A reference as a grader (by its name in a `multi`) reads it: `read` is None if it cannot, `lost` left out."""
+
+    grader: str
+    reference: str
+    read: str | None
+    lost: str
+
+
+class SelfCheckResult(TypedDict):
+    """The result of a check of the kind `self_check`. `full_marks` is the best score of a right answer; `errors`,
+    `timeouts` and `abstentions` count `calls`. `probes` are the columns of the matrix in `rows`. Results of earlier
+    releases lack what is not required.
+    """
+
+    verdict: Level
+    summary: str
+    findings: list[Finding]
+    rows_checked: int
+    rows_asked: int
+    calls: int
+    full_marks: float
+    errors: int
+    timeouts: int
+    abstentions: int
+    median_ms: float | None
+    max_ms: float | None
+    probes: list[Json]
+    rows: list[Json]
+    readings: NotRequired[list[ReferenceReading]]
+    altered: NotRequired[list[AlteredAnswer]]
+
+
 class JobChecksInFull(TypedDict):
     """Full results, `{verdict, summary, findings, ...}` each; None: not run. The job's `x_checks` is the summary."""
 
     object: NotRequired[Literal["fine_tuning.job.checks"]]
-    self_check: Json | None
+    self_check: SelfCheckResult | None
     preflight: Json | None
     overridden_at: int | None
 
@@ -768,6 +899,37 @@ class KeyObject(TypedDict):
     revoked_at: int | None
 
 
+Outcome = Literal["right", "wrong", "fault", "abstain"]
+
+
+Order = Literal["asc", "desc"]
+
+
+class ListRolloutsQuery(TypedDict):
+    """The query of `GET /v1/fine_tuning/jobs/{job_id}/rollouts`."""
+
+    step: NotRequired[int | None]
+    row: NotRequired[int | None]
+    practice: NotRequired[bool]
+    """Only completions of practice, whose prompt had a hint; otherwise only the others."""
+    status: NotRequired[ScoreStatus | None]
+    outcome: NotRequired[list[Outcome] | None]
+    """Any of these; repeat the parameter for several."""
+    min_score: NotRequired[float | None]
+    max_score: NotRequired[float | None]
+    mixed: NotRequired[bool]
+    """Only completions of questions answered both right and wrong in the same step, with or without the hint of
+    practice."""
+    with_tokens: NotRequired[bool]
+    """Only completions whose tokens are stored."""
+    search: NotRequired[str | None]
+    """Part of the text, case-insensitive."""
+    after: NotRequired[str | None]
+    """Id of the last item of the previous page."""
+    limit: NotRequired[int]
+    order: NotRequired[Order]
+
+
 class MemberObject(TypedDict):
     """A member; `id` is the e-mail address."""
 
@@ -775,6 +937,30 @@ class MemberObject(TypedDict):
     object: NotRequired[Literal["member"]]
     role: Role
     created_at: int
+
+
+TeacherKind = Literal["none", "hinted", "external"]
+"""Source of the teacher's log-probabilities."""
+
+
+class Method(TypedDict):
+    """How a method distributes a completion's score over its tokens."""
+
+    title: str
+    summary: str
+    source: str
+    teacher: TeacherKind
+    rewarded: bool
+    imitates: bool
+    fades: bool
+    distils: bool
+    values_tokens: bool
+    weighs_by_divergence: bool
+    hint: Hint | None
+    contrast: Hint | None
+    defaults: Json
+    silenced_by: Literal["lambda", "alpha"] | None
+    reads: list[str]
 
 
 class ModelObject(TypedDict):
@@ -830,6 +1016,14 @@ class Page(TypedDict, Generic[Item]):
     has_more: bool
 
 
+class PresetFacts(TypedDict):
+    """Defaults that go together."""
+
+    title: str
+    summary: str
+    values: Json
+
+
 class Quotas(TypedDict):
     """Limits of a project; None is unlimited."""
 
@@ -875,9 +1069,6 @@ class ReadyMadeObject(TypedDict):
     examples: list[ReadyMadeExample]
 
 
-ScoreStatus = Literal["ok", "abstain", "error", "timeout"]
-
-
 class ScoreRecordObject(TypedDict):
     """The outcome of one grading; only `ok` has a score."""
 
@@ -890,7 +1081,10 @@ class ScoreRecordObject(TypedDict):
 
 
 class RolloutObject(TypedDict):
-    """A completion with its score and advantage; its tokens are available if `has_tokens`."""
+    """A completion with its score and advantage; its tokens are available if `has_tokens`.
+
+    `hint` is what its prompt contained besides the question if the completion is one of practice, else None.
+    """
 
     id: str
     step: int
@@ -900,6 +1094,7 @@ class RolloutObject(TypedDict):
     record: ScoreRecordObject
     advantage: float
     truncated: bool
+    hint: str | None
     has_tokens: bool
 
 

@@ -75,11 +75,11 @@ class AnswerStreams:
         try:
             with closing(client.answer(body)) as pieces:
                 for piece in pieces:
-                    if piece["text"] and answer.waited_s is None:
+                    if piece.text and answer.waited_s is None:
                         answer.waited_s = time.monotonic() - started
-                    answer.text += piece["text"]
-                    answer.finish_reason = piece["finish_reason"] or answer.finish_reason
-                    answer.tokens = piece["tokens"] or answer.tokens
+                    answer.text += piece.text
+                    answer.finish_reason = piece.finish_reason or answer.finish_reason
+                    answer.tokens = piece.tokens or answer.tokens
                     if time.monotonic() - self._last_viewed > ABANDONED_S:
                         self.stop()
                     if self._stopped.is_set():

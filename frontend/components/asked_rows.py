@@ -50,8 +50,16 @@ def first_line(row: FileRow) -> str:
     return f"{line[:LINE_CHARACTERS].rstrip()} …" if cut else line
 
 
-def show(feed: JobFeed, client: Client, number: int) -> None:
-    """Show the question and its reference answer, or a note if the dataset was deleted."""
+def show(feed: JobFeed, client: Client, number: int, *, hint: str | None) -> None:
+    """Show the question and its reference answer, or a note if the dataset was deleted; and the hint of practice."""
+    _question(feed, client, number)
+    if hint is not None:
+        with st.container(border=True, key="practice_hint"):
+            st.caption("Practice: this stood after the question in the prompt")
+            st.text(f"Reference:\n{hint}")
+
+
+def _question(feed: JobFeed, client: Client, number: int) -> None:
     row = rows_by_number(feed, client, [number]).get(number)
     if row is None:
         st.caption("The question is not available: the dataset of this job was deleted.")

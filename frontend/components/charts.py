@@ -142,7 +142,9 @@ def group_shares(metrics: list[StepMetrics], *, key: str) -> None:
 
 def held_out(evaluations: list[EvaluationObject], *, key: str) -> None:
     """Draw the mean score on held-out questions with its interval: before, during and after training."""
-    words = {"baseline": "before", "warm": "after imitation", "interim": "during", "trained": "after"}
+    kept = next((e["step"] for e in evaluations if e["phase"] == "trained" and e.get("selection")), None)
+    after = "after" if kept is None else "kept"
+    words = {"baseline": "before", "warm": "after imitation", "interim": "during", "trained": after}
     table = [
         {
             "when": f"{words.get(e['phase'], e['phase'])} (step {e['step']})",
@@ -151,6 +153,7 @@ def held_out(evaluations: list[EvaluationObject], *, key: str) -> None:
             "high": e["high"],
         }
         for e in evaluations
+        if e["phase"] != "interim" or e["step"] != kept  # it is the same
     ]
     tooltip = ["when:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("mean", "low", "high"))]
     base = _empty().encode(y=alt.Y("when:N", sort=None, title=None, axis=alt.Axis(labelLimit=140)))

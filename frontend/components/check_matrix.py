@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import streamlit as st
 
-from frontend.api.types import Json
+from frontend.api.types import Json, SelfCheckResult
 from frontend.components.charts import Table
 
 FULL, LESS, FOOLED, SAFE, FAULT, SILENT = (
@@ -22,7 +22,7 @@ DARK = (FULL, FOOLED)
 LINE_PX, COLUMN_PX = 24, 46
 
 
-def show(found: Json, *, key: str) -> None:
+def show(found: SelfCheckResult, *, key: str) -> None:
     """Show all scores as a chart, then the texts of one row."""
     st.caption(
         f"The full score is {found['full_marks']:g}. One dark green cell per column is enough; red is a wrong text "
@@ -52,7 +52,7 @@ def outcome(cell: Json, kind: str) -> str:
     return FOOLED if cell["full"] else SAFE
 
 
-def table_of(found: Json) -> Table:
+def table_of(found: SelfCheckResult) -> Table:
     """Build a tidy table with one line per existing cell."""
     return [
         {
@@ -89,7 +89,7 @@ def texts(row: Json, probes: Sequence[Json]) -> list[dict[str, Any]]:
     ]
 
 
-def _chart(found: Json, *, key: str) -> None:
+def _chart(found: SelfCheckResult, *, key: str) -> None:
     labels = [probe["label"] for probe in found["probes"]]
     rows = [str(row["row"]) for row in found["rows"]]
     base = alt.Chart(alt.NamedData("rows")).encode(

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from frontend.api.checks import AlteredAnswer, ReadReference, SelfCheckResult
+from frontend.api.types import AlteredAnswer, ReferenceReading, SelfCheckResult
 from frontend.components.check_matrix import FAULT, FOOLED, SAFE, SILENT
 
 NOT_READ = "cannot be read"
@@ -23,7 +23,7 @@ def show(found: SelfCheckResult) -> None:
         st.dataframe(altered_table(altered), hide_index=True, alt="Altered right answers and their scores")
 
 
-def readings_table(readings: list[ReadReference]) -> list[dict[str, Any]]:
+def readings_table(readings: list[ReferenceReading]) -> list[dict[str, Any]]:
     """Build a line for each reference, with only those columns that say something."""
     lines = [
         {

@@ -87,8 +87,8 @@ def _source(found: EstimateObject) -> str:
     if found["same_file"]:
         return f"{earlier} this dataset, on {device}; 80 % of them are within the range."
     return (
-        f"{earlier} other data, on {device}: your answers may be longer, at most to the end of the range. The pre-flight "
-        "measures them."
+        f"{earlier} other data, on {device}: your answers may be longer, at most to the end of the range. The "
+        "pre-flight measures them."
     )
 
 

@@ -35,6 +35,8 @@ def verdict(evaluations: list[EvaluationObject], *, job: JobObject) -> None:
         right.metric("After training", "–", border=True, help="Measured after the last step.", height="stretch")
     else:
         _score(right, "After training", after, shown=found in ("better", "worse", "imitation_enough"))
+        if (kept := held_out.kept_sentence(after)) is not None:
+            st.caption(kept)
         _judged(after, found)
     sentence = held_out.beyond_imitation(evaluations)
     if sentence is not None:

@@ -55,7 +55,7 @@ def _field(setting: Setting, *, about: SettingFacts, usual: str | None, depends:
     if setting.kind in ("choice", "yes_no"):
         choices = list(about.choices) if setting.kind == "choice" else list(YES_NO)
         chosen = st.selectbox(
-            setting.label,
+            setting.title,
             choices,
             index=None,
             format_func=lambda value: about.titles.get(value, value),
@@ -65,10 +65,10 @@ def _field(setting: Setting, *, about: SettingFacts, usual: str | None, depends:
         )
         return YES_NO[chosen] if setting.kind == "yes_no" and chosen else chosen
     if setting.kind in ("text", "pair"):
-        written = st.text_input(setting.label, placeholder=usual, help=about_it, key=key).strip()
+        written = st.text_input(setting.title, placeholder=usual, help=about_it, key=key).strip()
         return (pair(written) if setting.kind == "pair" else written) if written else None
     return st.number_input(
-        setting.label,
+        setting.title,
         value=None,
         step=1 if setting.kind == "whole" else step_of(about.default),
         format="%d" if setting.kind == "whole" else "%g",

@@ -84,4 +84,5 @@ class Sessions:
 
 
 sessions = Sessions()
-"""The sessions of this process."""
+"""The sessions of this process. No `cache_resource`: the route that sets the cookie runs outside of Streamlit's
+scripts, and clearing the caches must not sign everyone out."""

@@ -64,7 +64,7 @@ class Drafts:
 
 
 drafts = Drafts()
-"""The drafts of this process."""
+"""The drafts of this process, next to its sessions."""
 
 
 def restore(name: str) -> None:

@@ -31,6 +31,18 @@ def measured(evaluations: Sequence[EvaluationObject], phase: Phase) -> Evaluatio
     return next((found for found in evaluations if found["phase"] == phase), None)
 
 
+def kept_sentence(after: EvaluationObject) -> str | None:
+    """Say which step was kept, chosen and measured on which questions; None if it is just the last one."""
+    selection = after.get("selection")
+    if selection is None:
+        return None
+    which = f"step {after['step']:,}" if after["step"] else "the model before training, since no later one was better"
+    return (
+        f"Kept: {which}, chosen on {selection['n']:,} of the questions; the result is measured on the other "
+        f"{after['n']:,}."
+    )
+
+
 def verdict_of(job: JobObject) -> Verdict | None:
     """Return the API's verdict; None before there is one."""
     result = job.get("x_result")

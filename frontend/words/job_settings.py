@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from frontend.api.jobs import Method
-from frontend.api.types import FileReport, JobObject, Json
+from frontend.api.types import FileReport, HintFacts, JobObject, Json, Method, PresetFacts
 
 Kind = Literal["whole", "number", "pair", "choice", "yes_no", "text"]
 
@@ -32,6 +31,11 @@ class When(TypedDict):
 class Setting:
     name: str
     label: str
+    symbol: str
+    unit: str
+    """What its number counts or measures; empty if there is no word for it."""
+    zero: str
+    """What 0 stands for; empty if it is a number like others."""
     kind: Kind
     by_preset: bool
     """Whether the default depends on the preset."""
@@ -39,6 +43,13 @@ class Setting:
     """The reason for the default."""
     when: When | None
     """What the field depends on; None: it is always shown."""
+
+    @property
+    def title(self) -> str:
+        """The label with its symbol, its unit if the label does not name it, and what 0 means."""
+        unit = "" if self.unit in self.label.casefold() else self.unit
+        notes = "; ".join(filter(None, (unit, self.zero and f"0: {self.zero}")))
+        return " ".join(filter(None, (self.label, self.symbol, notes and f"({notes})")))
 
     def is_shown(self, settings: Json) -> bool:
         """Return whether the setting has an effect, given the values of the settings above it."""
@@ -48,40 +59,24 @@ class Setting:
         return bool(value == self.when["value"]) != self.when["differs"]
 
 
-def sections_of(text: str) -> dict[str, tuple[Setting, ...]]:
+def sections_of(form: Json) -> dict[str, tuple[Setting, ...]]:
     """Read the sections of the form, by title in their order."""
-    return {section["title"]: tuple(Setting(**facts) for facts in section["settings"]) for section in json.loads(text)}
+    return {each["title"]: tuple(Setting(**facts) for facts in each["settings"]) for each in form["sections"]}
 
 
-SECTIONS = sections_of((Path(__file__).parent / "job_settings.json").read_text())
-ASKING, MAIN, WARM_START, ADAPTER = (
-    SECTIONS.pop(title) for title in ("Instruction", "Training", "Warm start", "Adapter (LoRA)")
+FORM: Json = json.loads((Path(__file__).parent / "job_settings.json").read_text())
+METHOD_TITLES: dict[str, str] = FORM["methods"]
+"""Titles of the methods, by name."""
+SECTIONS = sections_of(FORM)
+ASKING, MAIN, WARM_START, PRACTICE, ADAPTER = (
+    SECTIONS.pop(title) for title in ("Instruction", "Training", "Warm start", "Practice", "Adapter (LoRA)")
 )
 """The sections that have places of their own in the form; `SECTIONS` has the others, which are folded."""
-NESTED = {"warm_start": WARM_START, "lora": ADAPTER}
+NESTED = {"warm_start": WARM_START, "practice": PRACTICE, "lora": ADAPTER}
 """The settings within a setting, by its name."""
-SCHEMAS = {"warm_start": "WarmStart", "lora": "Lora"}
+SCHEMAS = {"warm_start": "WarmStart", "practice": "Practice", "lora": "Lora"}
 """The names of their schemas."""
 OFFERED = {setting.name: setting for section in (ASKING, MAIN, *SECTIONS.values()) for setting in section}
-PRESETS = {
-    "paper": (
-        "As published",
-        "The teacher shifts each token's credit by at most 10 % and fades out over 50 steps. Needs only answers.",
-    ),
-    "steady": (
-        "Steady",
-        "The teacher sees the worked solution and weights tokens from 0.2 to 5 up to the first error. Needs solutions.",
-    ),
-}
-
-
-NEEDED = {
-    "answer": ("with_answer", "no answer"),
-    "solution": ("with_solution", "no worked solution"),
-    "trajectory": ("with_trajectory", "no trajectory"),
-    "privileged": ("with_privileged", "no text written for the teacher"),
-}
-"""Hints that every row must have: the count in the file's report, and words for rows without it."""
 
 
 TARGETS = {"solution": "worked solution", "answer": "answer", "trajectory": "trajectory"}
@@ -134,10 +129,22 @@ def methods(schema: Json) -> dict[str, Method]:
     return {name: described["x-methods"][name] for name in described["enum"]}
 
 
+def presets(schema: Json) -> dict[str, PresetFacts]:
+    """Return the API's description of each preset, in its order."""
+    described: dict[str, PresetFacts] = schema["properties"]["preset"]["x-presets"]
+    return described
+
+
+def hints(schema: Json) -> dict[str, HintFacts]:
+    """Return the API's description of each kind of hint."""
+    described: dict[str, HintFacts] = schema["properties"]["hint"]["x-hints"]
+    return described
+
+
 def method_name(job: JobObject) -> str:
-    """Return the name of a job's method: `RLSD`, or `GRPO OPSD` for `grpo_opsd`."""
+    """Return the title of a job's method."""
     method: str = job["method"]["reinforcement"]["x_rlsd"]["method"]
-    return method.upper().replace("_", " ")
+    return METHOD_TITLES.get(method, method)
 
 
 def settings_for(settings: Sequence[Setting], *, method: Method, schema: Json) -> list[Setting]:
@@ -146,27 +153,36 @@ def settings_for(settings: Sequence[Setting], *, method: Method, schema: Json) -
     return [setting for setting in settings if setting.name not in of_some or setting.name in method["reads"]]
 
 
-def hint_in_rows(settings: Json, *, method: Method, preset: str) -> str | None:
+def hint_in_rows(settings: Json, *, method: Method, preset: PresetFacts, schema: Json) -> str | None:
     """Return the hint that every row must have for these settings; None if there is none."""
-    silent = (method["fades"] and settings.get("lambda") == 0) or (
-        "alpha" in method["reads"] and settings.get("alpha") == 0
-    )
-    if method["teacher"] != "hinted" or silent:
+    if method["teacher"] != "hinted" or settings.get(method["silenced_by"] or "") == 0:
         return None
-    usual = "solution" if preset == "steady" else method["defaults"].get("hint", "answer")
-    hint = method["hint"] or settings.get("hint", usual)
+    defaults = {name: schema["properties"][name]["default"] for name in ("hint", "placebo_of")}
+    known = {**defaults, **method["defaults"], **preset["values"], **settings}
+    hint: str = method["hint"] or known["hint"]
     if hint == "placebo":
-        hint = settings.get("placebo_of", "solution" if preset == "steady" else "answer")
-    return hint if hint in NEEDED else None
+        hint = known["placebo_of"]
+    return hint if hints(schema)[hint]["lack"] else None
+
+
+def practice_hint(settings: Json, *, schema: Json) -> str | None:
+    """Return the hint that every row must have for practice; None without practice, or if any row has it."""
+    practice = settings.get("practice")
+    if practice is None:
+        return None
+    hint: str = practice.get("hint", "solution")
+    if hint == "placebo":
+        hint = practice.get("placebo_of", "solution")
+    return hint if hints(schema)[hint]["lack"] else None
 
 
 def rows_without(hint: str | None, report: FileReport, *, settings: Json) -> int:
-    """Count the rows without the hint that every row must have. 0 if no row has an answer and the job names no hint:
-    the API then chooses one.
+    """Count the rows without the hint that every row must have, if the report counts them. 0 if no row has an answer
+    and the job names no hint: the API then chooses one.
     """
     if hint is None or ("hint" not in settings and not report["with_answer"]):
         return 0
-    counted = report.get(NEEDED[hint][0])
+    counted = report.get(f"with_{hint}")
     return 0 if counted is None else report["good"] - int(str(counted))
 
 
@@ -187,8 +203,7 @@ def warm_rows(settings: Json) -> int:
 def with_target(settings: Json, report: FileReport) -> tuple[int, str]:
     """Return how many rows of a dataset have the text to imitate, and its name."""
     target = settings.get("warm_start", {}).get("target", "solution")
-    counted, _without = NEEDED[target]
-    return int(str(report.get(counted) or 0)), TARGETS[target]
+    return int(str(report.get(f"with_{target}") or 0)), TARGETS[target]
 
 
 def allowed_name(written: str) -> str:

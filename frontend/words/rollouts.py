@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from frontend.api.jobs import RolloutFilters
-from frontend.api.types import JobObject, RolloutObject, ScoreRecordObject
+from frontend.api.types import JobObject, ListRolloutsQuery, Outcome, RolloutObject, ScoreRecordObject
 
 Scope = Literal["newest", "one", "all"]
 Color = Literal["green", "red", "orange", "gray"]
@@ -21,7 +20,7 @@ class OutcomeLook:
     icon: str
 
 
-OUTCOMES = {
+OUTCOMES: dict[Outcome, OutcomeLook] = {
     "right": OutcomeLook("right", "green", ":material/check:"),
     "wrong": OutcomeLook("wrong", "red", ":material/close:"),
     "fault": OutcomeLook("verifier error", "orange", ":material/error:"),
@@ -39,18 +38,21 @@ class RolloutQuery:
     scope: Scope
     step: int | None
     row: int | None
-    outcomes: tuple[str, ...]
+    practice: bool
+    outcomes: tuple[Outcome, ...]
     mixed: bool
     with_tokens: bool
     search: str
 
     @property
-    def filters(self) -> RolloutFilters:
-        sent: RolloutFilters = {}
+    def filters(self) -> ListRolloutsQuery:
+        sent: ListRolloutsQuery = {}
         if self.scope != "all" and self.step is not None:
             sent["step"] = self.step
         if self.row is not None:
             sent["row"] = self.row
+        if self.practice:
+            sent["practice"] = True
         if self.outcomes:
             sent["outcome"] = list(self.outcomes)
         if self.mixed:
@@ -64,7 +66,7 @@ class RolloutQuery:
     @property
     def narrowed(self) -> bool:
         """Whether filters other than the step exclude completions."""
-        return bool(set(self.filters) - {"step"})
+        return bool(set(self.filters) - {"step", "practice"})
 
 
 def success_above(job: JobObject | None) -> float:
@@ -74,7 +76,12 @@ def success_above(job: JobObject | None) -> float:
     return float(job["method"]["reinforcement"]["x_rlsd"]["success_above"])
 
 
-def verdict_on(score: float, *, above: float) -> str:
+def practises(job: JobObject) -> bool:
+    """Return whether the job samples failed questions again with a hint."""
+    return job["method"]["reinforcement"]["x_rlsd"].get("practice") is not None
+
+
+def verdict_on(score: float, *, above: float) -> Outcome:
     """Return `right` or `wrong`."""
     return "right" if score > above else "wrong"
 
@@ -84,7 +91,7 @@ def right_is(above: float) -> str:
     return f"A score above {above:g} counts as right."
 
 
-def outcome_of(record: ScoreRecordObject, *, above: float) -> str:
+def outcome_of(record: ScoreRecordObject, *, above: float) -> Outcome:
     if record["status"] in ("error", "timeout"):
         return "fault"
     if record["score"] is None:
@@ -98,9 +105,10 @@ def tally(group: Sequence[RolloutObject], *, above: float) -> str:
     return ", ".join(f"{found.count(name)} {look.label}" for name, look in OUTCOMES.items() if name in found)
 
 
-def credit_in_words(rollout: RolloutObject) -> str:
-    """Describe what a completion's advantage means for the update."""
+def credit_in_words(rollout: RolloutObject, *, practises: bool) -> str:
+    """Describe what a completion's advantage means for the update. `practises`: of the job."""
     advantage = rollout["advantage"]
     if advantage == 0:
-        return "no signal: its whole group scored the same"
+        same = "no signal: its whole group scored the same"
+        return f"{same}, or its question was practised" if practises and rollout["hint"] is None else same
     return f"better than its group ({advantage:+.2f})" if advantage > 0 else f"worse than its group ({advantage:+.2f})"

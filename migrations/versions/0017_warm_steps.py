@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("jobs", sa.Column("warm_steps", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("jobs", sa.Column("warm_steps", sa.BigInteger(), server_default="0", nullable=False))
 
 
 def downgrade() -> None:

@@ -114,13 +114,13 @@ def leakage(page: Page, shoot: Shoot) -> None:
 
 def compare_methods(page: Page, shoot: Shoot) -> None:
     page.get_by_text("Compare methods", exact=True).click()
-    expect(page.get_by_text("6 jobs, one after the other.")).to_be_visible()
+    expect(page.get_by_text("9 jobs, one after the other.")).to_be_visible()
     shoot(page, "new-job-compare")
     page.get_by_role("spinbutton", name="Training steps").fill("1")
     page.get_by_role("spinbutton", name="Training steps").press("Tab")
     page.get_by_role("spinbutton", name="Seeds per method").fill("1")
     page.get_by_role("spinbutton", name="Seeds per method").press("Tab")
-    expect(page.get_by_text("2 jobs, one after the other.")).to_be_visible()
+    expect(page.get_by_text("3 jobs, one after the other.")).to_be_visible()
     at_rest(page)
     page.get_by_role("button", name="Start comparison").click()
     expect(page).to_have_url(re.compile(r"/compare\?comparison=\w+-\w+"))

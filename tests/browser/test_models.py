@@ -62,6 +62,8 @@ def start_comparison(page: Page, shoot: Shoot) -> str:
         field.fill(str(value))
         field.press("Tab")
         at_rest(page)
+    expect(page.get_by_text(re.compile(f"3 methods × {SEEDS} seeds?: {3 * SEEDS} jobs"))).to_be_visible()
+    page.get_by_role("button", name="SFT", exact=True).click()
     expect(page.get_by_text(re.compile(f"2 methods × {SEEDS} seeds?: {2 * SEEDS} jobs"))).to_be_visible()
     page.get_by_role("heading", name="Methods").scroll_into_view_if_needed()
     shoot(page, "compare-new")

@@ -391,9 +391,6 @@ def test_names_that_users_wrote_are_never_markup(client: Client, key: str, rows_
     ):
         app = opened(page, key=key, **address)
         assert not app.exception
-        shown = [
-            words(app),
-            *(button.label for button in app.button),
-            *(str(link.label) for link in app.get("page_link")),
-        ]
+        labels = [element.proto.label for element in (*app.button, *app.get("page_link"))]
+        shown = [words(app), *labels]
         assert not [text for text in shown if "![p]" in text or "<b>" in text], (page, address)

@@ -34,7 +34,7 @@ def random_adapter(seed: int, *, strength: float = 0.2) -> tuple[bytes, bytes]:
         archive = (Path(folder) / "adapter.zip").read_bytes()
     _randomise(policy, seed + 1000, strength=strength)
     run_state = RunState(step=1, baseline=None, score=None)
-    return archive, pack(policy, make_optimizer(policy, settings=settings), run_state=run_state)
+    return archive, pack(policy, make_optimizer(policy, settings=settings), run_state=run_state, kept_adapter={})
 
 
 def _randomise(policy: Policy, seed: int, *, strength: float) -> None:

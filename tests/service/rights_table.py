@@ -10,8 +10,8 @@ from typing import Any
 from backend.db.keys import Role
 from backend.ids import new_id
 from backend.jobs.lifecycle import JobState
-from tests.service.belongings import ROW, ProjectResources
 from tests.service.conftest import EXACT, job_body
+from tests.service.project_resources import ROW, ProjectResources
 
 RequestBuilder = Callable[[ProjectResources], dict[str, Any]]
 """(resources) -> keyword arguments of an httpx request."""

@@ -31,7 +31,12 @@ def test_a_known_shape_is_proposed_with_rows_before_and_after(api: Api) -> None:
     assert (result["looked_at"], result["bad"], result["refused"]) == (5, 0, None)
     assert [row["line"] for row in result["rows"]] == [1, 2, 3]
     assert result["rows"][1]["item"] == {"question": "1?", "answer": "so #### 1"}
-    assert result["rows"][1]["normal"]["reference"] == {"answer": "1", "solution": "so", "trajectory": None}
+    assert result["rows"][1]["normal"]["reference"] == {
+        "answer": "1",
+        "solution": "so",
+        "trajectory": None,
+        "accepted": [],
+    }
     assert answered(api.http.get("/v1/files"))["data"] == []
 
 

@@ -104,6 +104,7 @@ def test_edits_make_a_new_file_that_knows_its_parent_and_leave_the_old_one(api: 
         "answer": "B",
         "solution": "so B",
         "trajectory": None,
+        "accepted": [],
     }  # read in the same way as its file
     assert [row["row_hash"] for row in after[2:7]] == [
         row["row_hash"] for row in before if row["row"] in range(2, 8) and row["row"] != 3

@@ -56,7 +56,7 @@ def test_rows_are_listed_in_the_normal_form_with_a_report(api: Api) -> None:
         "messages": [{"role": "user", "content": "Why?"}],
         "tools": [],
         "images": [],
-        "reference": {"answer": "42", "solution": "6 * 7", "trajectory": None},
+        "reference": {"answer": "42", "solution": "6 * 7", "trajectory": None, "accepted": []},
         "hint": {"text": "6 * 7", "source": "solution"},
         "item": {"question": "Why?", "answer": "6 * 7\n#### 42", "extra": {"deep": [1, None]}},
         "split": "train",

@@ -84,6 +84,15 @@ def test_components_are_normalised_apart_only_if_there_are_some(api: Api) -> Non
     assert "not 'max(exact, digits)'" in error["message"]
 
 
+def test_too_few_held_out_questions_are_not_halved(api: Api) -> None:
+    body = job_body(api.dataset(30), x_rlsd={"keep": "best", "eval_interval": 5, "held_out_share": 0.1})
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)
+    assert error["param"] == f"{X_RLSD}.keep"
+    assert "at least 4 are needed, and there are 3" in error["message"]
+    body["method"]["reinforcement"]["x_rlsd"]["held_out_share"] = 0.2
+    create_job(api, body)
+
+
 def test_a_row_without_the_hint_is_named_by_its_line(api: Api) -> None:
     rows: list[dict[str, Any]] = [{"question": f"q{n}", "answer": "a", "solution": "s"} for n in range(5)]
     rows[3] = {"question": "q3", "answer": "a"}
@@ -121,6 +130,19 @@ def test_every_kind_of_row_hint_is_required_in_all_rows(api: Api) -> None:
         silent = {"hint": hint, "method": "grpo_opsd", "alpha": 0}
         for x_rlsd in ({"hint": hint, "method": "grpo"}, {"hint": hint, "lambda": 0}, silent, {"hint": "sibling"}):
             create_job(api, job_body(lacking, x_rlsd=x_rlsd))
+
+
+def test_the_hint_of_practice_is_required_in_all_rows(api: Api) -> None:
+    rows: list[dict[str, Any]] = [{"question": f"q{n}", "answer": "a", "solution": "s"} for n in range(5)]
+    del rows[3]["solution"]
+    file_id = answered(api.upload(*rows))["id"]
+    for practice, param in (({}, "hint"), ({"hint": "solution"}, "hint"), ({"hint": "placebo"}, "placebo_of")):
+        body = job_body(file_id, x_rlsd={"method": "grpo", "practice": practice})
+        error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="missing_hint")
+        assert error["param"] == f"method.reinforcement.x_rlsd.practice.{param}"
+        assert "row's solution, but line 4 of" in error["message"]
+    for practice in ({"hint": "answer"}, {"hint": "placebo", "placebo_of": "answer"}):
+        create_job(api, job_body(file_id, x_rlsd={"practice": practice}))
 
 
 def test_a_larger_model_to_imitate_is_a_model_of_this_server_or_a_hub_id(api: Api) -> None:

@@ -36,7 +36,14 @@ def test_a_job_reports_every_setting_and_a_worker_is_notified(api: Api) -> None:
     job = create_job(api, body)
     assert (job["object"], job["status"], job["seed"]) == ("fine_tuning.job", "queued", 7)
     assert (job["metadata"], job["user_provided_suffix"]) == ({"k": "v"}, "mine")
-    assert job["x_progress"] == {"step": 0, "max_steps": 200, "eta_s": None, "started_at": None, "progress_at": None}
+    assert job["x_progress"] == {
+        "step": 0,
+        "max_steps": 200,
+        "warm_steps": 0,
+        "eta_s": None,
+        "started_at": None,
+        "progress_at": None,
+    }
     reinforcement = job["method"]["reinforcement"]
     assert reinforcement["x_rlsd"] == RlsdSettings.model_validate({"lambda": 0.7, "lora": {"r": 4}}).model_dump(
         mode="json", by_alias=True
@@ -70,7 +77,7 @@ def test_jobs_are_narrowed_by_state_and_by_a_part_of_name_model_or_id(api: Api) 
 def test_a_preset_gives_the_rest(api: Api) -> None:
     job = create_job(api, job_body(api.dataset(), x_rlsd={"preset": "steady", "max_steps": 3}))
     reinforcement = job["method"]["reinforcement"]["x_rlsd"]
-    expected = RlsdSettings.model_validate({**PRESETS[Preset.STEADY], "preset": "steady", "max_steps": 3})
+    expected = RlsdSettings.model_validate({**PRESETS[Preset.STEADY].values, "preset": "steady", "max_steps": 3})
     assert reinforcement == expected.model_dump(mode="json", by_alias=True)
 
 

@@ -44,6 +44,15 @@ def rollout(job_id: str, *, step: int, number: int) -> Rollout:
     )
 
 
+def with_practice(job_id: str, *, step: int) -> None:
+    """Store a practised group after the others, all of whose scores a more lenient verifier changes."""
+    with transaction() as session:
+        for sample in range(GROUP):
+            practised = rollout(job_id, step=step, number=1)
+            practised.number, practised.sample, practised.hint = 4 * GROUP + sample, sample, "the solution"
+            session.add(practised)
+
+
 def finished(api: Api, check: dict[str, Any]) -> dict[str, Any]:
     deadline = time.monotonic() + 60
     while check["status"] in ("queued", "running"):
@@ -116,8 +125,10 @@ def test_steps_and_limit_choose_the_newest(
     api: Api, body: dict[str, Any], completions: int, groups: int, incomplete: int
 ) -> None:
     job_id = with_completions(api, steps=3)
+    for step in (1, 2, 3):
+        with_practice(job_id, step=step)
     result = result_of(rescored(api, job_id, grader=LENIENT, **body))
-    assert result["completions"] == completions
+    assert result["completions"] == completions, "those of practice are left out"
     assert (result["training"]["groups"], result["training"]["groups_incomplete"]) == (groups, incomplete)
 
 

@@ -23,8 +23,8 @@ from backend.db.keys import Role, create_key
 from backend.db.projects import Project, _filter_by_project
 from backend.errors import AppError
 from backend.settings import settings
-from tests.service.belongings import ROW, ProjectResources
 from tests.service.conftest import PLAIN, Api, answered, refused
+from tests.service.project_resources import ROW, ProjectResources
 from tests.service.rights_table import FOREIGN_REFERENCES, ROUTES, ForeignReference
 from tests.service.test_api_auth import OPEN
 

@@ -190,6 +190,32 @@ def test_a_slow_search_is_stopped_with_advice_to_narrow_it(
     assert "limit it to a step or a row" in error["message"]
 
 
+def store_practice(job_id: str, *, step: int) -> None:
+    """Store the practised group of row 1, whose completions were wrong: both are right with the hint."""
+    with transaction() as session:
+        for number in (4, 5):
+            practised = rollout(job_id, step=step, number=0)
+            practised.number, practised.row, practised.sample = number, 1, number - 4
+            practised.hint, practised.completion = "so b", "practised"
+            session.add(practised)
+
+
+def test_completions_of_practice_are_listed_apart_with_their_hint(api: Api, job_path: str) -> None:
+    take_steps(id_in(job_path), last=3)
+    plain = answered(api.http.get(f"{job_path}/rollouts"))["data"]
+    results = answered(api.http.get(f"{job_path}/rows"))["data"]
+    mixed = answered(api.http.get(f"{job_path}/rollouts", params={"mixed": True}))["data"]
+    store_practice(id_in(job_path), step=2)
+    assert {rollout["hint"] for rollout in plain} == {None}
+    assert answered(api.http.get(f"{job_path}/rollouts"))["data"] == plain
+    assert answered(api.http.get(f"{job_path}/rollouts", params={"mixed": True}))["data"] == mixed
+    assert answered(api.http.get(f"{job_path}/rows"))["data"] == results, "a row solved with its hint is not solved"
+    practised = answered(api.http.get(f"{job_path}/rollouts", params={"practice": True, "step": 2}))["data"]
+    assert [(each["row"], each["sample"], each["hint"]) for each in practised] == [(1, 0, "so b"), (1, 1, "so b")]
+    assert answered(api.http.get(f"{job_path}/rollouts/{practised[0]['id']}")) == practised[0]
+    assert answered(api.http.get(f"{job_path}/rollouts", params={"practice": True, "mixed": True}))["data"] == []
+
+
 @pytest.mark.parametrize(("solved", "expected"), [("sometimes", [0]), ("never", [1]), ("always", [])])
 def test_rows_are_found_by_how_often_they_were_solved_and_counted(
     api: Api, job_path: str, solved: str, expected: list[int]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from backend.api.jobs.job_object import SelfCheckResult
 from tests.processes import wait_for
 from tests.service.conftest import EXACT, Api, answered, refused
 
@@ -20,6 +21,7 @@ def finished(api: Api, check_id: str) -> dict[str, Any]:
         return check if check["status"] in ("done", "failed") else None
 
     found: dict[str, Any] = wait_for(ended, timeout_s=60, what=f"the end of {check_id}")
+    assert SelfCheckResult.model_validate(found["result"]).model_dump(mode="json") == found["result"]
     return found
 
 
@@ -41,8 +43,10 @@ def test_a_verifier_is_tried_on_rows_of_the_file_and_found_again_by_it(api: Api)
 def test_how_the_numbers_of_the_file_are_read_is_a_finding(api: Api) -> None:
     rows = [{"question": f"{n}?", "answer": f"{n},5"} for n in range(3)]
     check = request_self_check(api, grader={"type": "number"}, file=answered(api.upload(*rows))["id"], rows=3)
-    findings = finished(api, check["id"])["result"]["findings"]
-    (found,) = [finding for finding in findings if finding["code"] == "decimal_mark"]
+    result = finished(api, check["id"])["result"]
+    assert result["readings"][0] == {"grader": "", "reference": "0,5", "read": "0.5", "lost": ""}
+    assert {altered["tolerated"] for altered in result["altered"]} == {False}
+    (found,) = [finding for finding in result["findings"] if finding["code"] == "decimal_mark"]
     assert "written with a decimal comma" in found["message"]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from sqlalchemy import func, select, text
 
 from backend import blobs
@@ -20,15 +21,17 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
 from backend.db.projects import DEFAULT_PROJECT
 from backend.db.training import Checkpoint, Evaluation, Rollout, Step
-from backend.jobs import control
+from backend.jobs import checkpoints, control
 from backend.jobs.lifecycle import JobState
 from backend.queue import TRAIN_TASK, send
 from backend.settings import STARTER_MODEL
 from tests.processes import processes_of, wait_for
-from tests.service.training import codes, ended, job_now, new_job, worker
+from tests.service.training import codes, ended, job_events, job_now, new_job, worker
 from tests.worker.engine.methods.test_opd import save_teacher
 from tests.worker.engine.model.test_faults import as_a_pickle, with_code_of_its_own, without_a_chat_template
 from tests.worker.engine.tiny import save_tiny_model
+from worker.engine.model.adapter_files import adapter_from_archive
+from worker.engine.training.checkpoint import adapter_from_checkpoint
 from worker.training.manifest import MODEL_FILES, folder_sha256
 
 STARTER = STARTER_MODEL.parent
@@ -76,6 +79,23 @@ def test_a_job_is_trained_and_leaves_steps_rollouts_evaluations_and_an_adapter(t
     assert codes(job_id)[-1] == "job.succeeded"
 
 
+def test_completions_of_practice_are_stored_after_the_others_with_their_hint(train_worker: Path) -> None:
+    job_id = new_job(method="grpo", success_above=0.9, practice={"hint": "answer"}, token_share=1.0)
+    assert ended(job_id).state == JobState.SUCCEEDED, train_worker.read_text()
+    with transaction() as session:
+        found = session.scalars(
+            select(Rollout).where(Rollout.job_id == job_id, Rollout.step == 2).order_by(Rollout.number)
+        ).all()
+        hints = [rollout.hint for rollout in found]
+        metrics = session.get_one(Step, (job_id, 2)).metrics
+        assert {rollout.advantage for rollout in found[:8]} == {0.0}
+        assert any(rollout.advantage for rollout in found[8:])
+        assert all(rollout.has_tokens for rollout in found)
+        assert hints == [None] * 8 + [str(rollout.row) for rollout in found[8:]], "no completion is right as asked"
+    assert len(found) == 16
+    assert metrics["practice_groups"] == 2
+
+
 def test_a_job_is_sampled_under_its_instruction_which_its_card_tells_and_its_verifier_never_sees(
     train_worker: Path,
 ) -> None:
@@ -95,6 +115,51 @@ def test_a_job_is_sampled_under_its_instruction_which_its_card_tells_and_its_ver
     job = ended(too_long)
     assert job.error is not None
     assert job.error["code"] == "prompt_too_long"
+
+
+def test_a_job_keeps_its_best_step_which_one_half_chooses_and_the_other_measures(train_worker: Path) -> None:
+    job_id = new_job(
+        rows=40, keep="best", eval_interval=1, eval_rows=8, eval_samples=2, max_steps=6, patience=3, learning_rate=0.05
+    )
+    job = ended(job_id)
+    assert job.state == JobState.SUCCEEDED, train_worker.read_text()
+    with transaction() as session:
+        found = session.scalars(
+            select(Evaluation).where(Evaluation.job_id == job_id).order_by(Evaluation.step, Evaluation.created_at)
+        ).all()
+        kept = session.scalars(select(Checkpoint).where(Checkpoint.job_id == job_id)).all()
+        adapter = adapter_from_archive(blobs.read(session, job.adapter_sha256 or ""))
+        saved = {each.step: blobs.read(session, each.sha256) for each in kept}
+    candidates = [each for each in found if each.phase != "trained"]
+    (result,) = [each for each in found if each.phase == "trained"]
+    scores = [each.result["selection"]["mean"] for each in candidates]
+    best = scores.index(max(scores))
+    assert result.step == candidates[best].step
+    assert len(candidates) - 1 == job.step == min(6, best + 3)
+    assert result.result["selection"] == {"mean": scores[best], "n": 4}
+    assert (result.result["n"], result.result["mean"]) == (4, candidates[best].result["mean"])
+    assert {each.step: each.score for each in kept}.items() <= {
+        each.step: each.result["selection"]["mean"] for each in candidates
+    }.items()
+    of_step = adapter_from_checkpoint(saved[result.step], r=4, alpha=8.0)
+    assert adapter.tensors.keys() == of_step.tensors.keys()
+    assert all(torch.equal(value, of_step.tensors[name]) for name, value in adapter.tensors.items())
+    assert job.manifest is not None
+    assert job.manifest["steps"] == result.step
+    assert "4 of the held-out questions" in card(job_id)
+    said = [event.message for event in job_events(job_id) if event.code == "kept"]
+    assert len(said) == 1
+    assert "chosen on 4 of the questions; the result is measured on the other 4." in said[0]
+
+
+def test_the_checkpoint_of_the_kept_step_stays_though_others_are_as_good() -> None:
+    job_id = new_job()
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+        for step in range(8):
+            checkpoints.store(session, job, f"{step}".encode(), step=step, score=0.5, kept_step=min(step, 1))
+        steps = session.scalars(select(Checkpoint.step).where(Checkpoint.job_id == job_id)).all()
+    assert sorted(steps) == [1, 5, 6, 7]
 
 
 def test_a_job_ends_well_with_the_step_that_uses_its_budget_up(train_worker: Path) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from backend.core.checks import CheckKind, CheckName
 from backend.db.base import Json
-from backend.jobs.checks import CheckName
 from backend.verifiers.selfcheck import ProbeRow, spread
 from worker.checks.self_check import MAX_SAMPLED_ROWS, check_verifier
 from worker.engine.distributed import ProcessGroup
@@ -48,7 +48,7 @@ def self_check(job: PreparedJob, *, sandbox: Sandbox) -> CheckStep:
         for count in (job.spec.self_check_rows, MAX_SAMPLED_ROWS)
     )
     return CheckStep(
-        check="self_check",
+        check=CheckKind.SELF_CHECK,
         enabled=job.spec.self_check_rows > 0,
         run=lambda: check_verifier(job.grader, rows, sandbox=sandbox, more_rows=more),
     )

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from backend.base_models import base_models
 from backend.checks import Progress
+from backend.core.checks import CheckKind
 from backend.core.hints import Hint
+from backend.core.methods import method_named
 from backend.core.settings.spec import RlsdSettings
 from backend.core.verdict import verdict
 from backend.datasets.rows.rows import load_rows
@@ -20,12 +23,14 @@ from backend.jobs.notices import Notice, prompt_notices
 from backend.jobs.resolve import X_RLSD
 from backend.verifiers.specs import Spec, parse_spec
 from worker.checks.before_training import CheckStep
+from worker.checks.remedies import Situation, as_changes_of_a_job, with_remedies
 from worker.engine.experiment import Experiment
 from worker.engine.preflight.instructions import compare_instructions
 from worker.engine.preflight.preview import preview
 from worker.engine.preflight.probe import UNBOUNDED, chosen_tasks, probe
 from worker.engine.preflight.report import build_report
 from worker.engine.preflight.trial_steps import run_trial_steps
+from worker.engine.preflight.warm_up import warmed_up
 from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
 from worker.engine.types import Task
 from worker.faults import classify
@@ -42,24 +47,30 @@ from worker.training.prepare import (
 )
 
 
-def preflight_report(experiment: Experiment, *, rows: int, samples: int, progress: Progress) -> Json:
+def preflight_report(experiment: Experiment, *, job: PreparedJob, progress: Progress) -> Json:
     """Run the pre-flight on the policy to be trained, without trial steps, which would change its weights."""
-    found = probe(experiment, rows=rows, samples=samples, progress=progress)
+    rows, samples = job.spec.preflight_rows, job.spec.preflight_samples
+    with warmed_up(experiment, progress=progress) as warm_steps:
+        found = probe(experiment, rows=rows, samples=samples, progress=progress)
     findings, figures = build_report(
-        found, settings=experiment.settings, samples=samples, tasks=len(experiment.tasks), trial_steps=None
+        found,
+        settings=experiment.settings,
+        samples=samples,
+        tasks=len(experiment.tasks),
+        trial_steps=None,
+        warm_steps=warm_steps,
     )
-    return verdict(findings, good=findings[0].message, details=figures)
+    cured = [as_changes_of_a_job(each) for each in with_remedies(findings, Situation(job, figures, base_models()))]
+    return verdict(cured, good=findings[0].message, details=figures)
 
 
-def preflight_step(experiment: Experiment, *, spec: RlsdSettings, progress: Progress) -> CheckStep:
+def preflight_step(experiment: Experiment, *, job: PreparedJob, progress: Progress) -> CheckStep:
     """Build the pre-flight check of a job, on the policy to be trained. Only the leader reports progress."""
     reported = progress if experiment.world.is_leader else (lambda _done, _total, _unit: None)
     return CheckStep(
-        check="preflight",
-        enabled=spec.preflight_rows > 0,
-        run=lambda: preflight_report(
-            experiment, rows=spec.preflight_rows, samples=spec.preflight_samples, progress=reported
-        ),
+        check=CheckKind.PREFLIGHT,
+        enabled=job.spec.preflight_rows > 0,
+        run=lambda: preflight_report(experiment, job=job, progress=reported),
         collective=True,
     )
 
@@ -92,24 +103,32 @@ def preflight_with_trial_steps(
             reward=reward,
             component_weights=component_weights(job.spec, job.grader),
         )
-        found = probe(experiment, rows=rows, samples=samples, progress=progress)
-        compared = None
-        if others is not None:
-            compared = compare_instructions(
-                experiment, found, others=others, rows=rows, samples=samples, progress=progress
-            )
-        trial_steps = None
-        if found.plain is not None and not found.lengths.too_long:
-            # Among few rows there may be no placebo.
-            few = job.tasks if settings.hint == Hint.PLACEBO else chosen_tasks(job.tasks, rows=rows, seed=job.seed)
-            teacher = load_teacher(job.spec, settings=settings, student=policy)
-            trial_steps = run_trial_steps(replace(experiment, tasks=few, teacher=teacher))
+        with warmed_up(experiment, progress=progress) as warm_steps:
+            found = probe(experiment, rows=rows, samples=samples, progress=progress)
+            compared = None
+            if others is not None:
+                compared = compare_instructions(
+                    experiment, found, others=others, rows=rows, samples=samples, progress=progress
+                )
+            trial_steps = None
+            if found.plain is not None and not found.lengths.too_long:
+                # Among few rows there may be no placebo, or nothing to imitate.
+                needs_all = settings.hint == Hint.PLACEBO or method_named(settings.method).imitates
+                few = job.tasks if needs_all else chosen_tasks(job.tasks, rows=rows, seed=job.seed)
+                teacher = load_teacher(job.spec, settings=settings, student=policy)
+                trial_steps = run_trial_steps(replace(experiment, tasks=few, teacher=teacher))
         findings, figures = build_report(
-            found, settings=settings, samples=samples, tasks=len(job.tasks), trial_steps=trial_steps
+            found,
+            settings=settings,
+            samples=samples,
+            tasks=len(job.tasks),
+            trial_steps=trial_steps,
+            warm_steps=warm_steps,
         )
         if compared is not None:
             findings.append(compared[0])
             figures["instructions"] = compared[1]
+        findings = with_remedies(findings, Situation(job, figures, base_models()))
         said = [*findings, *(notice.as_finding() for notice in notices)]
         return verdict(said, good=findings[0].message, details=figures)
 

@@ -3,9 +3,11 @@
 Requests and results are JSON. A handler that needs torch imports it when called, in a forked process (`fork_server`).
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from backend.checks import Handler, Progress
+from backend.core.checks import CheckKind
 from backend.db.base import Json
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
@@ -17,7 +19,11 @@ from worker.sandbox.pool import Sandbox
 
 @lru_cache(maxsize=1)
 def sandbox() -> Sandbox:
-    """Return this process's sandbox, which stays warm and dies with the process."""
+    """Return this process's sandbox, which stays warm and dies with the process.
+
+    It is kept by the process, because Celery calls handlers one by one with nothing between them, and starting a
+    sandbox for each would take longer than most checks.
+    """
     return Sandbox()
 
 
@@ -67,13 +73,13 @@ def fetch_model(request: Json, progress: Progress) -> Json:
     return fetch_model(request, progress)
 
 
-HANDLERS: dict[str, Handler] = {
-    "grader_run": run_grader,
-    "self_check": self_check,
-    "rescore": rescore_job,
-    "preflight": preflight,
-    "teacher_preview": teacher_preview,
-    "token_lengths": token_lengths,
-    "export": export,
-    "fetch_model": fetch_model,
+HANDLERS: Mapping[CheckKind, Handler] = {
+    CheckKind.GRADER_RUN: run_grader,
+    CheckKind.SELF_CHECK: self_check,
+    CheckKind.RESCORE: rescore_job,
+    CheckKind.PREFLIGHT: preflight,
+    CheckKind.TEACHER_PREVIEW: teacher_preview,
+    CheckKind.TOKEN_LENGTHS: token_lengths,
+    CheckKind.EXPORT: export,
+    CheckKind.FETCH_MODEL: fetch_model,
 }

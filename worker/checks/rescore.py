@@ -38,7 +38,7 @@ def rescore(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
         job = session.get(Job, request["job_id"])
         if job is None:
             raise not_found("fine-tuning job", request["job_id"])
-        wanted = select_rollouts(job.id, first=request["first"], last=request["last"])
+        wanted = select_rollouts(job, first=request["first"], last=request["last"])
         total = min(request["limit"], session.scalar(select(func.count()).select_from(wanted.subquery())) or 0)
     tally = RescoreTally(_rule(job, spec))
     for rollouts, rows in _chunks(job, request, total=total):
@@ -78,7 +78,7 @@ def _chunks(job: Job, request: Json, *, total: int) -> Iterator[tuple[Sequence[R
     before: tuple[int, int] | None = None
     read = 0
     while read < total:
-        statement = select_rollouts(job.id, first=request["first"], last=request["last"])
+        statement = select_rollouts(job, first=request["first"], last=request["last"])
         if before is not None:
             statement = statement.where(tuple_(Rollout.step, Rollout.number) < before)
         statement = statement.order_by(Rollout.step.desc(), Rollout.number.desc()).limit(min(CHUNK, total - read))

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from backend.cli.standalone import Mapping, run_standalone
+from backend.cli.standalone import Mapping
 from backend.core.verdict import verdict_lines
-from backend.errors import AppError
 from worker.checks.preflight import preflight_with_trial_steps
+from worker.commands.foreground import run_in_foreground
 from worker.commands.train import prepare_job
-from worker.faults import classify
 from worker.sandbox.pool import Sandbox
 
 BAR_WIDTH = 30
@@ -86,11 +85,7 @@ def _interval(seconds: dict[str, float]) -> str:
 
 
 def main() -> None:
-    try:
-        run_standalone(preflight, name="preflight")
-    except (AppError, ValueError, MemoryError) as error:  # anything else is a bug, shown with its traceback
-        print(f"rlsd: {classify(error)['message']}", file=sys.stderr)
-        sys.exit(1)
+    run_in_foreground(preflight, name="preflight")
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend import workers
-from backend.chat import usage
 from backend.chat.redis_keys import QUEUE
 from backend.chat.server_queue import RequestQueue
+from backend.db.chat import record_usage
 from backend.db.engine import transaction
 from backend.settings import settings
 from backend.stack.logs import configure_logs
@@ -103,7 +103,7 @@ def count(group: "SequenceGroup") -> None:
     request = group.request
     try:
         with transaction() as session:
-            usage.record_usage(
+            record_usage(
                 session,
                 project=request.project,
                 model=request.model,

@@ -12,22 +12,21 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from backend.cli.standalone import Mapping, run_standalone
+from backend.cli.standalone import Mapping
 from backend.datasets.rows.rows import NormalRow, items_and_answers, read_rows
 from backend.datasets.rows.shape import ColumnMapping, parse_mapping
 from backend.errors import AppError
 from backend.jobs.components import component_weights
-from backend.jobs.held_out import count_shared, shared_notices
+from backend.jobs.held_out import count_shared, require_halves, shared_notices
 from backend.jobs.hints import first_without_in_rows, resolve_hint
 from backend.jobs.imitation import require_rows
-from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
+from backend.jobs.notices import Notice, grader_notices, number_notices, setting_notices
 from backend.jobs.request import JobRequest, first_validation_error
 from backend.jobs.resolve import resolve_settings
 from backend.verifiers.reading import with_decimal_marks
 from backend.verifiers.specs import parse_spec
 from worker.checks.self_check import read_grader
-from worker.engine.distributed import ProcessLost
-from worker.faults import classify
+from worker.commands.foreground import run_in_foreground
 from worker.runs.folder_sink import FolderSink, LocalJob
 from worker.runs.run_job import run_job
 from worker.training.launch import launch
@@ -97,6 +96,7 @@ def prepare_job(
     component_weights(spec, grader)
     target = spec.warm_start.target.value
     require_rows(spec, with_text=[getattr(task, target) is not None for task in tasks], filename=data.name)
+    require_halves(spec, questions=len(held_out))
     return LocalJob(
         model=request.model,
         name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",
@@ -109,7 +109,7 @@ def prepare_job(
         notices=(
             *shared,
             *notices,
-            *prompt_notices(spec),
+            *setting_notices(spec, given=reinforcement.x_rlsd),
             *grader_notices(grader),
             *number_notices(columns.values()),
         ),
@@ -141,13 +141,7 @@ def _rows(path: Path, *, mapping: ColumnMapping | None) -> Sequence[NormalRow]:
 
 
 def main() -> None:
-    try:
-        run_standalone(train, name="train")
-    except (AppError, ValueError, MemoryError) as error:  # anything else is a bug, shown with its traceback
-        print(f"rlsd: {classify(error)['message']}", file=sys.stderr)
-        sys.exit(1)
-    except ProcessLost:  # the process that failed has printed the reason
-        sys.exit(1)
+    run_in_foreground(train, name="train")
 
 
 if __name__ == "__main__":

@@ -8,15 +8,18 @@ from torch import Tensor
 
 from backend.core.methods import method_named
 from worker.engine.methods import METHODS
-from worker.engine.methods.base import Credit, CreditInputs, Options
+from worker.engine.methods.base import Credit, CreditInputs, Options, with_practice
 
 
 def assign_credit(method: str, inputs: CreditInputs, options: Options) -> Credit:
     """Compute token advantages, weights and deltas, all without gradient.
 
-    ValueError for an unknown method or missing teacher log-probabilities.
+    ValueError for an unknown method, one that imitates, or missing teacher log-probabilities.
     """
-    return METHODS[method_named(method).name](inputs, options)
+    name = method_named(method).name
+    if name not in METHODS:
+        raise ValueError(f"the method {name} imitates and assigns no credit")
+    return with_practice(METHODS[name](inputs, options), inputs)
 
 
 def token_advantages(
@@ -54,6 +57,7 @@ def token_advantages(
         baselines_B=None if baselines is None else baselines.detach(),
         divergences_BT=None,
         divergence_scale=None,
+        practised_B=torch.zeros_like(everywhere_BT[:, 0]),
     )
     return assign_credit(method, inputs, options).advantages_BT
 

@@ -5,16 +5,19 @@ from dataclasses import dataclass, field
 
 import torch
 
-from backend.core.methods import Method, TeacherKind, method_named
-from backend.core.settings.choices import Combine, Divergence
+from backend.core.methods import METHODS, Method, TeacherKind
+from backend.core.settings.choices import Combine, Divergence, Keep
+from backend.core.settings.contradictions import contradiction
 from worker.engine.distributed import ProcessGroup
+from worker.engine.evaluation.keeping import LEAST_QUESTIONS
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer
 from worker.engine.rollouts.drawing import SolveHistory
+from worker.engine.rollouts.practice import practice_prompts
 from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.sampling import RolloutContext, make_sampler
 from worker.engine.settings import Settings
-from worker.engine.teacher.contexts import TeacherContextBuilder, make_context_builder
+from worker.engine.teacher.contexts import TeacherContextBuilder, hint_texts, make_context_builder
 from worker.engine.teacher.distillation import require_frozen_head
 from worker.engine.training.demonstrations import Demonstrations, demonstrations
 from worker.engine.training.optimizer import make_optimizer
@@ -56,6 +59,8 @@ class TrainContext(RolloutContext):
     """What is imitated before the method's first step; None without a warm start."""
     imitated: Demonstrations | None
     """What the method imitates; None for methods that do not imitate."""
+    practice_prompts: Mapping[int, Prompt] | None
+    """The prompts with their hint, by row; None where the run does not practise."""
     observer: Observer
     history: SolveHistory
     """How often the rows were solved, where that decides which are drawn."""
@@ -75,31 +80,24 @@ class TrainContext(RolloutContext):
 
 
 def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainContext:
-    """Build the context of an experiment. ValueError where its settings do not match its tasks or models: no tasks, an
-    unknown method, nothing to imitate, a missing hint or too long a prompt, naming the row.
+    """Build the context of an experiment. ValueError where its settings contradict each other or do not match its tasks
+    or models: no tasks, nothing to imitate, a missing hint or too long a prompt, naming the row.
     """
     settings, policy, world = experiment.settings, experiment.policy, experiment.world
     if not experiment.tasks:
         raise ValueError("there are no tasks to train on")
-    if settings.batch_size % world.size:
-        raise ValueError(
-            f"batch_size {settings.batch_size} cannot be divided evenly among {world.size} devices: use a multiple of "
-            f"{world.size}"
-        )
-    method = method_named(settings.method)
-    if settings.divergence != Divergence.SAMPLED and not method.distils:
-        raise ValueError(f"divergence {settings.divergence} needs a distilling method, got {method.name}")
-    if settings.divergence != Divergence.SAMPLED:
+    if found := contradiction(settings):
+        raise ValueError(found.sentence)
+    method, external = METHODS[settings.method], experiment.teacher
+    assert settings.batch_size % world.size == 0
+    assert (method.teacher is TeacherKind.EXTERNAL) == (external is not None)
+    if settings.divergence is not Divergence.SAMPLED:
         require_frozen_head(policy)
-    if (settings.combine is Combine.NORMALISE) != bool(experiment.component_weights):
+    assert (settings.combine is Combine.NORMALISE) == bool(experiment.component_weights)
+    if settings.keep is Keep.BEST and len(experiment.held_out) < LEAST_QUESTIONS:
         raise ValueError(
-            f"combine {settings.combine} {'needs' if not experiment.component_weights else 'does not use'} weights of "
-            "components"
-        )
-    external = experiment.teacher
-    if (method.teacher is TeacherKind.EXTERNAL) != (external is not None):
-        raise ValueError(
-            f"the method {method.name} {'does not use' if external else 'needs'} an external teacher model"
+            f"keep best halves the held-out questions, so it needs at least {LEAST_QUESTIONS}, got "
+            f"{len(experiment.held_out)}"
         )
     teacher = external or policy
     max_positions = min(policy.max_positions, teacher.max_positions)
@@ -130,9 +128,33 @@ def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainCo
         context_builder=context_builder,
         warm_start=shown("warm start").sample(rows, seed=settings.seed) if rows > 0 else None,
         imitated=shown("imitation") if method.imitates else None,
+        practice_prompts=_practice_prompts(
+            experiment.tasks, prompt_builder=prompt_builder, settings=settings, observer=observer
+        ),
         reward=experiment.reward,
         component_weights=experiment.component_weights,
         observer=observer,
         history=SolveHistory(),
         world=world,
     )
+
+
+def _practice_prompts(
+    tasks: Sequence[Task], *, prompt_builder: PromptBuilder, settings: Settings, observer: Observer
+) -> Mapping[int, Prompt] | None:
+    """Build the prompts of practice; rows whose prompt is too long are an event. ValueError naming a row without a
+    hint.
+    """
+    practice = settings.practice
+    if practice is None:
+        return None
+    hints = hint_texts(tasks, kind=practice.hint, placebo_of=practice.placebo_of, seed=settings.seed)
+    prompts = practice_prompts(tasks, hints=hints, prompt_builder=prompt_builder)
+    if len(prompts) < len(tasks):
+        observer.event(
+            level="warn",
+            code="practice_too_long",
+            message=f"{len(tasks) - len(prompts)} of {len(tasks)} rows are never practised, because their prompt is "
+            "too long with its hint: raise max_prompt_tokens, lower max_completion_tokens, or choose a shorter hint.",
+        )
+    return prompts

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.core.control import ControlSignal
+from backend.core.settings.choices import Keep
 from backend.core.statistics import SCORES, mean_interval
-from worker.engine.evaluation.evaluate import Evaluation, compare, evaluate, question_means
+from worker.engine.evaluation.evaluate import compare, evaluate, question_means
+from worker.engine.evaluation.keeping import Kept, better, early_end, halves, kept_sentence, selection_of
 from worker.engine.experiment import Experiment, TrainContext, make_train_context
 from worker.engine.faults import memory_errors_as_faults
 from worker.engine.observer import Checkpoint, EvaluationReport, Observer, Phase, SharedObserver, StepReport
@@ -21,7 +23,7 @@ from worker.engine.training import checkpoint
 from worker.engine.training.budget import budget_message, is_used_up, step_usage
 from worker.engine.training.checkpoint import Fingerprint, fingerprint, require_same_run
 from worker.engine.training.watchdog import NoSignal, Watchdog
-from worker.engine.types import Ending, QuestionScores
+from worker.engine.types import Ending, QuestionScores, Selection
 
 
 class Interrupted(Exception):  # noqa: N818 - a way for a run to end, not an error
@@ -88,6 +90,8 @@ class TrainState:
     """Step of the newest checkpoint."""
     budget_used: float = 0.0
     """In units of the budget; 0 where there is none."""
+    kept: Kept | None = None
+    """The best step so far, where the best is kept and one was evaluated."""
 
     def resume(self, data: bytes) -> None:
         """Continue from a checkpoint's bytes. ValueError naming the difference where it belongs to another run."""
@@ -99,11 +103,13 @@ class TrainState:
         self.score, self.budget_used = run_state.score, run_state.used
         self.watchdog.load_state_dict(run_state.watched)
         self.context.history.load_state_dict(run_state.history)
+        if run_state.kept is not None:
+            self.kept = Kept(**run_state.kept, adapter=loaded.kept_adapter)
         self.saved = self.step
 
     def save(self) -> None:
         """Pass a checkpoint to the observer."""
-        context = self.context
+        context, kept = self.context, self.kept
         if context.world.is_leader:
             run_state = checkpoint.RunState(
                 step=self.step,
@@ -113,10 +119,13 @@ class TrainState:
                 used=self.budget_used,
                 watched=self.watchdog.state_dict(),
                 history=context.history.state_dict(),
+                kept=kept.state_dict() if kept else None,
                 fingerprint=self.fingerprint,
             )
-            data = checkpoint.pack(context.policy, context.optimizer, run_state=run_state)
-            context.observer.checkpoint(Checkpoint(self.step, data, self.score))
+            data = checkpoint.pack(
+                context.policy, context.optimizer, run_state=run_state, kept_adapter=kept.adapter if kept else {}
+            )
+            context.observer.checkpoint(Checkpoint(self.step, data, self.score, kept.step if kept else None))
         self.saved = self.step
 
     def record_step(self, report: StepReport) -> None:
@@ -130,7 +139,15 @@ class TrainState:
     @property
     def is_finished(self) -> bool:
         """True when no step is left to take."""
-        return self.step >= self.context.last_step or is_used_up(self.budget_used, settings=self.context.settings)
+        settings, context = self.context.settings, self.context
+        used_up = is_used_up(self.budget_used, settings=settings)
+        return self.step >= context.last_step or used_up or self.is_out_of_patience
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """True after `patience` evaluations that were no better than the best before them."""
+        patience = self.context.settings.patience
+        return self.kept is not None and 0 < patience <= self.kept.waited
 
     @property
     def is_warm(self) -> bool:
@@ -154,7 +171,7 @@ def _train(state: TrainState) -> None:
     context, settings, observer = state.context, state.context.settings, state.context.observer
     if state.step == 0 and state.baseline is None:
         baseline = _evaluate(state, phase="baseline")
-        state.baseline, state.score = (baseline.per_question, baseline.mean) if baseline else (None, None)
+        state.baseline = baseline.per_question if baseline else None
         state.save()
     elif state.score is None and _evaluate_between(state):  # stopped before or during this evaluation
         state.save()
@@ -166,13 +183,45 @@ def _train(state: TrainState) -> None:
         if report.rollouts:  # imitation has no signal to watch
             state.watchdog.check(report, observer=observer)
         _evaluate_between(state)
-        if state.is_warm or state.is_due(settings.checkpoint_interval):
+        is_best = state.kept is not None and state.kept.step == state.step
+        if state.is_warm or is_best or state.is_due(settings.checkpoint_interval):
             state.save()
-    if state.step < context.last_step:
+    if state.kept is not None and state.is_out_of_patience:
+        message = early_end(state.kept, step=state.step, last_step=context.last_step)
+        observer.event(level="info", code="stopped_early", message=message)
+    elif state.step < context.last_step:
         message = budget_message(settings, step=state.step, last_step=context.last_step)
         observer.event(level="info", code="budget_used_up", message=message)
-    state.score = _mean_of(_evaluate(state, phase="trained"))
-    state.save()
+    if settings.keep is Keep.LAST:
+        _evaluate(state, phase="trained")
+        state.save()
+    else:
+        _keep_best(state)
+
+
+def _keep_best(state: TrainState) -> None:
+    """Evaluate the last step, unless the run ended with an evaluation; report the best one and put it in the policy."""
+    settings, observer = state.context.settings, state.context.observer
+    if state.score is None:
+        _evaluate(state, phase="interim")
+    state.save()  # as the run would go on from here
+    kept = state.kept
+    if kept is None:
+        return
+    report = _evaluation_report(
+        kept.questions,
+        step=kept.step,
+        phase="trained",
+        baseline=state.baseline,
+        warm=state.warm,
+        settings=settings,
+        selection=kept.selection,
+        seconds=0.0,
+    )
+    assert report is not None  # only evaluations with scores are kept
+    observer.evaluation(report)
+    observer.event(level="info", code="kept", message=kept_sentence(kept, measured_on=report.n))
+    kept.restore(state.context.policy)
 
 
 def _announce(context: TrainContext) -> None:
@@ -202,63 +251,74 @@ def _check_control(observer: Observer) -> None:
         raise Interrupted(Ending.PAUSED if signal is ControlSignal.PAUSE else Ending.CANCELLED)
 
 
-def _mean_of(report: EvaluationReport | None) -> float | None:
-    return report.mean if report else None
-
-
 def _evaluate_between(state: TrainState) -> bool:
     """Evaluate if it is due after the current step, and keep the scores. False if there are none."""
     phase = state.due_evaluation
     if phase is None:
         return False
     report = _evaluate(state, phase=phase)
-    state.score = _mean_of(report)
     if phase == "warm" and report is not None:
         state.warm = report.per_question
     return report is not None
 
 
 def _evaluate(state: TrainState, *, phase: Phase) -> EvaluationReport | None:
-    """Evaluate and report. None without held-out questions, or when none got a score, which is also an event."""
-    context = state.context
+    """Evaluate and report. None without held-out questions, or when none got a score, which is also an event.
+
+    Sets the score of the state, and where the best is kept, what that is.
+    """
+    context, state.score = state.context, None
     if not context.eval_prompts:
         return None
     settings, observer, start = context.settings, context.observer, time.perf_counter()
     with memory_errors_as_faults("evaluation"):
         evaluation = evaluate(context, context.eval_prompts, check_control=lambda: _check_control(observer))
     check_fault_share(evaluation.fault_share, first_fault=evaluation.first_fault, limit=settings.max_error_share)
+    questions, selection = evaluation.questions, None
+    if settings.keep is Keep.BEST:
+        choosing, questions = halves(questions, seed=settings.seed)
+        selection = selection_of(choosing)
     report = _evaluation_report(
-        evaluation,
+        questions,
         step=state.step,
         phase=phase,
         baseline=state.baseline,
         warm=state.warm,
         settings=settings,
+        selection=selection,
         seconds=time.perf_counter() - start,
     )
     if report is None:
         observer.event(level="warn", code="nothing_scored", message="None of the held-out completions got a score.")
         return None
     observer.evaluation(report)
+    if settings.keep is Keep.LAST:
+        state.score = report.mean
+    elif selection is not None:
+        state.score = selection["mean"]  # the other questions must not choose a checkpoint either
+        state.kept = better(
+            state.kept, step=state.step, selection=selection, questions=questions, policy=context.policy
+        )
     return report
 
 
 def _evaluation_report(
-    evaluation: Evaluation,
+    questions: list[QuestionScores],
     *,
     step: int,
     phase: Phase,
     baseline: list[QuestionScores] | None,
     warm: list[QuestionScores] | None,
     settings: Settings,
+    selection: Selection | None,
     seconds: float,
 ) -> EvaluationReport | None:
-    means = question_means(evaluation.questions)
+    means = question_means(questions)
     means = means[~np.isnan(means)]
     if len(means) == 0:
         return None
     score = mean_interval(means, within=SCORES)
-    comparison = compare(baseline, evaluation.questions, seed=settings.seed) if baseline else None
+    comparison = compare(baseline, questions, seed=settings.seed) if baseline else None
     return EvaluationReport(
         step=step,
         phase=phase,
@@ -267,11 +327,12 @@ def _evaluation_report(
         high=score["high"],
         n=len(means),
         k=settings.eval_samples,
-        completions=sum(len(question["scores"]) for question in evaluation.questions),
-        unscored=sum(question["scores"].count(None) for question in evaluation.questions),
-        per_question=evaluation.questions,
+        completions=sum(len(question["scores"]) for question in questions),
+        unscored=sum(question["scores"].count(None) for question in questions),
+        per_question=questions,
         p_value=comparison.p_value if comparison else None,
         difference=comparison.difference if comparison else None,
-        since_warm_start=compare(warm, evaluation.questions, seed=settings.seed) if warm else None,
+        since_warm_start=compare(warm, questions, seed=settings.seed) if warm else None,
+        selection=selection,
         seconds=seconds,
     )

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from backend.core.control import ControlSignal
+from backend.core.control import ControlSignal, EventLevel
 from backend.core.statistics import Interval
 from worker.engine.distributed import ProcessGroup
 from worker.engine.evaluation.evaluate import PairedComparison
-from worker.engine.types import QuestionScores, Score
+from worker.engine.types import QuestionScores, Score, Selection
 
 Phase = Literal["baseline", "warm", "interim", "trained"]
 """When an evaluation is made: before the first step, after the warm start, in between, after the last step."""
@@ -22,7 +22,9 @@ class Checkpoint:
     data: bytes
     """One safetensors file."""
     score: float | None
-    """Mean of the held-out evaluation at this step, if there was one."""
+    """Mean of the held-out evaluation at this step, if there was one: over the questions that choose, if some do."""
+    kept_step: int | None
+    """The step whose adapter is the best so far, where the best is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ class RolloutReport:
     record: Score
     advantage: float
     truncated: bool
+    hint: str | None
+    """What its prompt contained, in practice; None for a completion of the question alone."""
     tokens: TokenReport | None
     """Set for a sampled share of the rollouts."""
 
@@ -76,7 +80,7 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationReport:
-    """avg@k on the held-out questions."""
+    """avg@k on the held-out questions, or on those that measure, where others choose which step is kept."""
 
     step: int
     """Optimizer steps taken before it."""
@@ -98,6 +102,8 @@ class EvaluationReport:
     """Against the baseline; None for the baseline itself."""
     since_warm_start: PairedComparison | None
     """Against the evaluation after the warm start; None before it and without one."""
+    selection: Selection | None
+    """On the questions that choose which step is kept; None where the last is."""
     seconds: float = field(compare=False)
     """Duration; not compared, since it differs between equal runs."""
 
@@ -105,6 +111,12 @@ class EvaluationReport:
     def left_out(self) -> str:
         """How many completions had no score, to append to a sentence; empty if all had one."""
         return f"; {self.unscored} of {self.completions} samples had no score" if self.unscored else ""
+
+    @property
+    def chosen_by(self) -> str:
+        """The score on the questions that choose which step is kept, to append to a sentence; empty if none do."""
+        selection = self.selection
+        return f"; {selection['mean']:.3f} on the {selection['n']} questions that choose" if selection else ""
 
 
 class Observer(Protocol):
@@ -122,8 +134,8 @@ class Observer(Protocol):
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Store a checkpoint."""
 
-    def event(self, *, level: str, code: str, message: str) -> None:
-        """Record an event for the user; `level` is "info", "warn" or "error"."""
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
+        """Record an event for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +164,26 @@ class SharedObserver:
         if self.world.is_leader:
             self.observer.checkpoint(checkpoint)
 
-    def event(self, *, level: str, code: str, message: str) -> None:
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
         """Report from the leader only."""
         if self.world.is_leader:
             self.observer.event(level=level, code=code, message=message)
+
+
+class SilentObserver:
+    """An observer that discards all reports."""
+
+    def control_signal(self) -> ControlSignal:
+        return ControlSignal.RUN
+
+    def step(self, report: StepReport) -> None:
+        pass
+
+    def evaluation(self, report: EvaluationReport) -> None:
+        pass
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        pass
+
+    def event(self, *, level: str, code: str, message: str) -> None:
+        pass

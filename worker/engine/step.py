@@ -21,7 +21,7 @@ from worker.engine.methods.advantages import failing_sequences, group_baselines
 from worker.engine.methods.base import Options
 from worker.engine.methods.good_prefix import mean_values
 from worker.engine.observer import StepReport
-from worker.engine.rollouts.collect import RolloutBatch, collect_rollouts
+from worker.engine.rollouts.collect import RolloutBatch, collect_rollouts, trained_batch
 from worker.engine.rollouts.logprobs import (
     MicroBatch,
     micro_batch_inputs,
@@ -66,7 +66,15 @@ def _take_method_step(context: TrainContext, step: int) -> StepReport:
     watch = Stopwatch(policy.device)
     lam = lambda_at(step, lam=settings.lam, decay_steps=settings.lambda_decay_steps)
 
-    rollout_batch = collect_rollouts(context, context.prompts, step=step, history=context.history, watch=watch)
+    asked = collect_rollouts(
+        context,
+        context.prompts,
+        practice_prompts=context.practice_prompts,
+        step=step,
+        history=context.history,
+        watch=watch,
+    )
+    rollout_batch = trained_batch(asked, context=context)
     rollouts = rollout_batch.rollouts
 
     with watch.phase("teacher"):
@@ -79,8 +87,13 @@ def _take_method_step(context: TrainContext, step: int) -> StepReport:
             success_above=settings.success_above,
         )
         in_loss_B = rollouts.in_loss_B(mask_truncated=settings.mask_truncated)
-        signal = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts, failing_B=failing_B)
-        live = [b for b in (signal if settings.kl_beta == 0 else range(len(in_loss_B))) if in_loss_B[b]]
+        practised_B = rollouts.practised_B
+        signal = live_sequences(
+            context.method, rollout_batch.advantages_B, teacher_contexts, failing_B=failing_B, practised_B=practised_B
+        )
+        if settings.kl_beta > 0:  # all sequences but those of practised groups without signal, which are dropped
+            signal = sorted({*signal, *(~practised_B).nonzero().squeeze(1).tolist()})
+        live = [b for b in signal if in_loss_B[b]]
         own = live[world.share(len(live))]
         plan = plan_rollout_batches(
             rollouts,
@@ -113,6 +126,7 @@ def _take_method_step(context: TrainContext, step: int) -> StepReport:
             policy.sync_snapshot()
 
     facts = StepFacts(
+        asked=asked,
         rollout_batch=rollout_batch,
         method=context.method,
         teacher_contexts=teacher_contexts,
@@ -129,18 +143,26 @@ def _take_method_step(context: TrainContext, step: int) -> StepReport:
 
 
 def live_sequences(
-    method: Method, advantages_B: Tensor, teacher_contexts: TeacherContexts | None, *, failing_B: Tensor
+    method: Method,
+    advantages_B: Tensor,
+    teacher_contexts: TeacherContexts | None,
+    *,
+    failing_B: Tensor,
+    practised_B: Tensor,
 ) -> list[int]:
     """Return the sequences with a training signal; the others need neither a teacher nor a backward pass.
 
-    `failing_B` is True for scored sequences of groups with a wrong completion.
+    `failing_B` is True for scored sequences of groups with a wrong completion. Where `practised_B` is True the signal
+    is the advantage alone.
     """
-    live_B = advantages_B != 0
+    rewarded_B = advantages_B != 0
+    live_B = rewarded_B
     if teacher_contexts is not None and method.values_tokens:
         live_B = (live_B | teacher_contexts.teacher_mask_B) & failing_B
     if teacher_contexts is not None and method.distils:
         taught_B = teacher_contexts.teacher_mask_B
         live_B = (live_B | taught_B) if method.rewarded else taught_B
+    live_B = torch.where(practised_B, rewarded_B, live_B)
     return live_B.nonzero().squeeze(1).tolist()
 
 
@@ -186,6 +208,7 @@ def _step_tensors(
         baselines_B=None,
         divergences_BT=None,
         divergence_scale=None,
+        practised_B=rollouts.practised_B.to(device),
     )
 
 
@@ -265,7 +288,7 @@ def _make_distiller(
 
 def _report(context: TrainContext, facts: StepFacts, *, step: int) -> StepReport:
     """Build the step's report: metrics, diagnostics when due, and the tokens of some rollouts."""
-    settings, num_sequences = context.settings, facts.rollouts.num_sequences
+    settings, num_sequences = context.settings, facts.num_reported
     with facts.watch.phase("report"):
         with_tokens = sampled_share(
             num_sequences,
@@ -282,14 +305,14 @@ def _report(context: TrainContext, facts: StepFacts, *, step: int) -> StepReport
 
 
 def _diagnosis(context: TrainContext, facts: StepFacts, *, step: int) -> Diagnosis:
-    """Run the diagnostic passes over some sequences, shared out among the processes and combined.
+    """Run the diagnostic passes over some sequences without a hint, shared out among the processes and combined.
 
     Without a teacher at this step there are no control contexts.
     """
-    settings, rollouts, world = context.settings, facts.rollouts, context.world
+    settings, rollouts, world = context.settings, facts.asked.rollouts, context.world
     control = None
     if context.context_builder is not None and context.method.needs_teacher(facts.lam, alpha=settings.alpha):
-        control = context.context_builder.control(rollouts, facts.rollout_batch.scored.rewards_B, step=step)
+        control = context.context_builder.control(rollouts, facts.asked.scored.rewards_B, step=step)
     chosen = diagnosed_sequences(rollouts, generator=torch_generator(settings.seed, step=step, purpose="diagnosis"))
     own = chosen[world.share(len(chosen))]
     diagnosis = diagnose(context.policy, rollouts, control=control, sequences=own, settings=settings)

@@ -123,3 +123,11 @@ class QuestionScores(TypedDict):
     row: int
     scores: list[float | None]
     """One per sample (`k`); None where the verifier gave none."""
+
+
+class Selection(TypedDict):
+    """The score on held-out questions by which a step is kept."""
+
+    mean: float
+    n: int
+    """Questions with a score."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from backend.core.beyond_imitation import beyond_imitation
+from backend.core.hints import Hint
+from backend.core.settings.imitation import TARGET_WORDS
 from worker.engine.model.adapter_files import OLDEST_PEFT, export_adapter
 from worker.engine.model.policy import Policy
 
@@ -59,8 +61,8 @@ tags: [{", ".join(sorted({"lora", "rlsd", str(settings["method"])}))}]
 # {manifest["job"]["name"]}
 
 A LoRA adapter for `{base["name"]}`, trained for {manifest["steps"]} steps with {settings["method"].upper()} by RLSD
-Workbench {manifest["code"]["version"]}. `manifest.json` records all settings and the hashes of data, verifier, base
-model and code.
+Workbench {manifest["code"]["version"]}{imitated_first(settings)}. `manifest.json` records all settings and the hashes
+of data, verifier, base model and code.
 
 {base_location}
 
@@ -83,6 +85,14 @@ With vLLM, on top of its base model:
 vllm serve {place} --enable-lora --max-lora-rank {settings["lora"]["r"]} --lora-modules trained=path/of/this/folder
 ```
 """
+
+
+def imitated_first(settings: Mapping[str, Any]) -> str:
+    """Say, as the end of a sentence, what the model imitated before training; empty if nothing."""
+    warm: Mapping[str, Any] = settings.get("warm_start", {})
+    if not warm.get("rows"):
+        return ""
+    return f", first by imitating the {TARGET_WORDS[Hint(warm['target'])]}s of up to {warm['rows']} rows"
 
 
 def how_to_ask(settings: Mapping[str, Any]) -> str:
@@ -112,25 +122,44 @@ def results_section(manifest: Mapping[str, Any]) -> str:
     """Format in Markdown whether anything was learned, the evaluations as a table (empty if there are none), and what
     training added to imitation.
     """
-    if manifest["trained_tokens"] == 0:
+    if manifest["trained_tokens"] == 0 and _kept_evaluation(manifest) is None:
         return f"{NOTHING_LEARNED}\n\n{_held_out_table(manifest)}"
     added = beyond_imitation(manifest["evaluations"], method=manifest["settings"]["method"])
     return _held_out_table(manifest) + ("" if added is None else f"\n\n{added}")
 
 
 def _held_out_table(manifest: Mapping[str, Any]) -> str:
+    kept = _kept_evaluation(manifest)
     rows = "\n".join(
         f"| {evaluation['phase']} | {evaluation['mean']:.3f} | [{evaluation['low']:.3f}, {evaluation['high']:.3f}] "
         f"| {evaluation['n']} | {evaluation['k']} |"
         for evaluation in manifest["evaluations"]
+        if kept is None or evaluation["phase"] != "interim" or evaluation["step"] != kept["step"]
     )
     if not rows:
         return ""
-    return f"""Held-out accuracy (mean over questions of the mean over samples, 95 % interval over questions):
+    how = f"{_kept(kept)}\n\n" if kept is not None else ""
+    return f"""{how}Held-out accuracy (mean over questions of the mean over samples, 95 % interval over questions):
 
 | when | mean | interval | questions | samples each |
 |---|---|---|---|---|
 {rows}"""
+
+
+def _kept_evaluation(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the evaluation of the step that was kept for its score; None if it is just the last one."""
+    return next((e for e in manifest["evaluations"] if e.get("selection") and e["phase"] == "trained"), None)
+
+
+def _kept(evaluation: Mapping[str, Any]) -> str:
+    """Say how the step was chosen, and on what it was measured."""
+    chosen_on = f"{evaluation['selection']['n']} of the held-out questions"
+    which = (
+        f"This is the adapter of step {evaluation['step']}, the best one on {chosen_on}."
+        if evaluation["step"]
+        else f"This is the model before training, which answers like its base: no later step did better on {chosen_on}."
+    )
+    return f"{which} The results are those on the other {evaluation['n']}, which chose nothing."
 
 
 INCOMPRESSIBLE = (".safetensors", ".gguf")

@@ -24,7 +24,7 @@ from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.exports import Export
 from backend.db.jobs import Job
-from backend.db.training import Checkpoint
+from backend.db.training import Checkpoint, step_of_model
 from backend.errors import AppError
 from backend.jobs.checkpoints import trained_tokens
 from backend.jobs.exports import ExportFormat
@@ -155,7 +155,8 @@ def _load_order(export_id: str) -> ExportOrder:
         if export.checkpoint_id is None:
             if job.adapter_sha256 is None:
                 raise AppError(f"The adapter of job '{job.id}' was deleted.", status=404, code="not_found")
-            adapter, step = adapter_from_archive(blobs.read(session, job.adapter_sha256)), job.step
+            adapter = adapter_from_archive(blobs.read(session, job.adapter_sha256))
+            step = step_of_model(session, job)
         else:
             checkpoint = session.get_one(Checkpoint, export.checkpoint_id)
             data = blobs.read(session, checkpoint.sha256)
@@ -250,7 +251,7 @@ def _store(
         manifest = job.manifest or job_manifest(
             session, job, step=order.step, base=merged.base, teacher=None, sandbox={}
         )
-        tokens = trained_tokens(session, job.id, step=order.step)
+        tokens = trained_tokens(session, job, step=order.step)
     manifest = manifest | {"steps": order.step, "trained_tokens": tokens}
     manifest["export"] = {
         "format": order.format.value,
@@ -258,7 +259,11 @@ def _store(
         "written_by": written_by,
         "comparison": comparison,
     } | ({"file": GGUF_FILE} if order.format is ExportFormat.GGUF else {})
-    manifest["evaluations"] = [found for found in manifest["evaluations"] if found.get("step", 0) <= order.step]
+    manifest["evaluations"] = [
+        found
+        for found in manifest["evaluations"]
+        if found.get("step", 0) == order.step or (found.get("step", 0) < order.step and found.get("phase") != "trained")
+    ]
     (folder / "README.md").write_text(export_card(manifest, reads_images=merged.reads_images))
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     path = scratch / "export.zip"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.db.base import Json
-from worker.exports.adapter_zip import how_to_ask, results_section
+from worker.exports.adapter_zip import how_to_ask, imitated_first, results_section
 
 CONTENTS = {
     "merged": "base and LoRA adapter in one set of weights, in Hugging Face layout: no PEFT is needed to load it",
@@ -26,7 +26,7 @@ tags: [{", ".join(sorted({"rlsd", str(manifest["settings"]["method"])}))}]
 # {manifest["job"]["name"]}
 
 `{base["name"]}`, trained for {manifest["steps"]} steps with {manifest["settings"]["method"].upper()} by RLSD Workbench
-{manifest["code"]["version"]}: {CONTENTS[export["format"]]}. Weights are stored as
+{manifest["code"]["version"]}{imitated_first(manifest["settings"])}: {CONTENTS[export["format"]]}. Weights are stored as
 {export["dtype"]}. `manifest.json` records all settings and the hashes of data, verifier, base model and code. The
 licence is that of the base model.
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from sqlalchemy import insert, select
 
 from backend import blobs
-from backend.core.control import ControlSignal
+from backend.core.checks import CheckName
+from backend.core.control import ControlSignal, EventLevel
 from backend.core.settings.spec import RlsdSettings
 from backend.core.storable import storable
 from backend.datasets.rows.rows import load_rows
 from backend.db.base import Json, utc_now
 from backend.db.engine import transaction
-from backend.db.training import Evaluation, Rollout, Step
+from backend.db.training import Evaluation, Rollout, Step, step_of_model
 from backend.jobs import checkpoints, checks, events
-from backend.jobs.checks import CheckName
 from backend.jobs.imitation import beyond_imitation_of
 from backend.jobs.lease import HeldJob, Lease
 from backend.jobs.lifecycle import JobState
@@ -79,7 +79,7 @@ class DatabaseSink:
 
     def is_due(self, check: CheckName) -> bool:
         with self._held() as held:
-            begun = checkpoints.exists(held.session, held.job.id)
+            begun = checkpoints.exists(held.session, held.job)
             return not begun and checks.checks_of(held.job)[check] is None
 
     def record_check(self, check: CheckName, result: Json) -> bool:
@@ -139,12 +139,14 @@ class DatabaseSink:
                 code=f"evaluation.{report.phase}",
                 message=f"Held-out accuracy after {report.step} steps: {report.mean:.3f} "
                 f"[{report.low:.3f}, {report.high:.3f}], {report.n} questions, {report.k} samples each"
-                f"{report.left_out}.",
+                f"{report.left_out}{report.chosen_by}.",
             )
 
     def checkpoint(self, checkpoint: observer.Checkpoint) -> None:
         with self._held() as held:
-            held.checkpoint(checkpoint.data, step=checkpoint.step, score=checkpoint.score)
+            held.checkpoint(
+                checkpoint.data, step=checkpoint.step, score=checkpoint.score, kept_step=checkpoint.kept_step
+            )
 
     def figures(self) -> list[Figures]:
         """All figures of the job so far, by this trainer and earlier ones."""
@@ -156,7 +158,7 @@ class DatabaseSink:
             [e.result | {"created_at": e.created_at.timestamp()} for e in evaluations],
         )
 
-    def event(self, *, level: str, code: str, message: str) -> None:
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
         with self._held() as held:
             held.record(code=code, message=message, level=level)
 
@@ -181,7 +183,7 @@ class DatabaseSink:
             manifest = job_manifest(
                 held.session,
                 job,
-                step=job.step,
+                step=step_of_model(held.session, job),
                 base=identity(job.model, policy),
                 teacher=None if teacher is None else identity(job.spec["teacher_model"], teacher),
                 sandbox=sandbox,
@@ -242,6 +244,7 @@ def _rollout_row(rollout: observer.RolloutReport) -> dict[str, object]:
         "record": storable(record.to_json()),
         "advantage": rollout.advantage,
         "truncated": rollout.truncated,
+        "hint": None if rollout.hint is None else storable(rollout.hint),
         "has_tokens": rollout.tokens is not None,
         "tokens": None if rollout.tokens is None else storable(asdict(rollout.tokens)),
     }

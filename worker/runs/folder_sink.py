@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from backend.core.beyond_imitation import beyond_imitation
-from backend.core.control import ControlSignal
+from backend.core.checks import CheckName
+from backend.core.control import ControlSignal, EventLevel
 from backend.core.methods import METHODS
 from backend.core.verdict import verdict_lines
 from backend.db.base import Json
 from backend.errors import AppError
 from backend.jobs import checks
-from backend.jobs.checks import CheckName
 from backend.jobs.notices import Notice
 from backend.tracking.run import Figures, TrackedRun, flat
 from backend.tracking.whole import figures_of
@@ -56,7 +56,6 @@ class FolderSink:
         self.checks = json.loads(self.checks_path.read_text()) if self.checks_path.exists() else checks.no_checks()
         self.evaluations: list[dict[str, Any]] = []
         self.steps = 0
-        self.trained_tokens = 0
         self._forgets_after: int | None = None
 
     @property
@@ -103,8 +102,6 @@ class FolderSink:
         data = self.checkpoint_path.read_bytes()
         self.steps = self._forgets_after = unpack(data).run_state.step
         self.evaluations = self._kept("evaluations.jsonl", step=self.steps)
-        done = self._kept("metrics.jsonl", step=self.steps)
-        self.trained_tokens = sum(int(line["values"]["update_tokens"]) for line in done)
         print(f"resuming from the checkpoint of step {self.steps}", flush=True)
         return data
 
@@ -113,7 +110,6 @@ class FolderSink:
 
     def step(self, report: StepReport) -> None:
         self.steps = report.step
-        self.trained_tokens += int(report.metrics["update_tokens"])
         self._append("metrics.jsonl", {"step": report.step, "at": time.time(), "values": report.metrics})
         for rollout in report.rollouts:
             record = rollout.record
@@ -127,6 +123,7 @@ class FolderSink:
                     "completion": rollout.completion,
                     "record": record.to_json(),
                     "advantage": rollout.advantage,
+                    "hint": rollout.hint,
                 },
             )
         print(self._line(report), flush=True)
@@ -145,7 +142,7 @@ class FolderSink:
         self._append("evaluations.jsonl", asdict(report))
         print(
             f"{report.phase}: {report.mean:.3f} [{report.low:.3f}, {report.high:.3f}] "
-            f"on {report.n} held-out questions, {report.k} samples each{report.left_out}",
+            f"on {report.n} held-out questions, {report.k} samples each{report.left_out}{report.chosen_by}",
             flush=True,
         )
 
@@ -161,7 +158,7 @@ class FolderSink:
         evaluations = [line | {"created_at": times.get(line["step"], time.time())} for line in self.evaluations]
         return figures_of(steps, evaluations)
 
-    def event(self, *, level: str, code: str, message: str) -> None:
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
         print(f"{level}: {message} ({code})", flush=True)
 
     def end(self, ending: Ending, *, policy: Policy, teacher: Policy | None, sandbox: Json) -> None:
@@ -182,6 +179,8 @@ class FolderSink:
 
     def _manifest(self, policy: Policy, *, teacher: Policy | None, sandbox: Json) -> Json:
         job = self.job
+        step = next((e["step"] for e in self.evaluations if e["phase"] == "trained"), self.steps)
+        done = self._kept("metrics.jsonl", step=step)
         return build_manifest(
             job={"id": None, "name": job.name, "seed": job.seed},
             data=job.data,
@@ -190,9 +189,11 @@ class FolderSink:
             teacher=None if teacher is None else identity(str(job.spec.teacher_model), teacher),
             settings=job.spec.model_dump(mode="json", by_alias=True),
             checks=checks.without_details(self.checks),
-            evaluations=[{k: v for k, v in e.items() if k != "per_question"} for e in self.evaluations],
-            steps=self.steps,
-            trained_tokens=self.trained_tokens,
+            evaluations=[
+                {k: v for k, v in e.items() if k != "per_question"} for e in self.evaluations if e["step"] <= step
+            ],
+            steps=step,
+            trained_tokens=sum(int(line["values"]["update_tokens"]) for line in done),
             sandbox=sandbox,
         )
 

@@ -62,7 +62,7 @@ def run_job(job: PreparedJob, sink: Sink) -> None:
             component_weights=component_weights(spec, job.grader),
             world=world,
         )
-        preflight = preflight_step(experiment, spec=spec, progress=sink.progress)
+        preflight = preflight_step(experiment, job=job, progress=sink.progress)
         if not run_check(preflight, sink, world=world):
             return
         teacher = load_teacher(spec, settings=settings, student=policy)

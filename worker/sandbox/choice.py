@@ -138,7 +138,7 @@ class _Reader:
         self._begins = re.compile(
             rf"\s{{0,8}}(?:[✅✔👉→]\s{{1,4}})?{NOUN}{label}"
             r"(?!\s?:\s?(?:wrong|incorrect)\b|\s{0,2}[-–—]\s{0,2}(?:no|not|wrong|incorrect|false)\b)"
-            rf"(?:(?:{MARK}|(?<=[^\W\d_]{{2}})[,;!])(?:\s|$)|{REASON}|(?={over_another}\s{{0,4}}(?:[.!,;\n]|$)))",
+            rf"(?:(?:{MARK}|(?<=[^\W\d_]{{2}})[,;!])(?:\s|$)|\)(?=[\w$\\-])|{REASON}|(?={over_another}\s{{0,4}}(?:[.!,;\n]|$)))",
             re.I,
         )
         self._degree = re.compile(rf"{DEGREE}{label}{SHUT}[.!]?\s{{0,4}}\Z", re.I)

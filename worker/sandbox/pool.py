@@ -276,6 +276,8 @@ def _combined(formula: Formula, parts: Mapping[str, ScoreRecord]) -> ScoreRecord
     return ScoreRecord(score=score, status=ScoreStatus.OK, reason=reason_text, components=scores, ms=ms)
 
 
+# A handler of forks cannot be removed again, so there is one a process, which does not keep sandboxes alive. Sandboxes
+# cannot register themselves instead: a fork may be made by code that knows of none (`fork_server`, Celery).
 _sandboxes: "weakref.WeakSet[Sandbox]" = weakref.WeakSet()
 
 

@@ -124,6 +124,6 @@ def job_manifest(
         checks=checks_of(job),
         evaluations=[{k: v for k, v in result.items() if k != "per_question"} for result in evaluations],
         steps=step,
-        trained_tokens=trained_tokens(session, job.id, step=step),
+        trained_tokens=trained_tokens(session, job, step=step),
         sandbox=sandbox,
     )

@@ -15,9 +15,9 @@ from typing import Protocol
 
 import structlog
 
-from backend.core.control import ControlSignal
+from backend.core.control import ControlSignal, EventLevel
 from backend.tracking.choice import error_summary
-from backend.tracking.run import Figures, TrackedRun, Tracker, evaluation_figures, step_figures
+from backend.tracking.run import Figures, TrackedRun, Tracker, evaluation_figures, is_repeated, step_figures
 from worker.engine.observer import Checkpoint, EvaluationReport, Observer, StepReport
 from worker.engine.types import Ending
 
@@ -52,12 +52,14 @@ class TrackedObserver:
 
     def evaluation(self, report: EvaluationReport) -> None:
         self._observer.evaluation(report)
-        self._log(evaluation_figures(asdict(report), at=time.time()))
+        result = asdict(report)
+        if not is_repeated(result):
+            self._log(evaluation_figures(result, at=time.time()))
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         self._observer.checkpoint(checkpoint)
 
-    def event(self, *, level: str, code: str, message: str) -> None:
+    def event(self, *, level: EventLevel, code: str, message: str) -> None:
         self._observer.event(level=level, code=code, message=message)
 
     def close(self, ending: Ending) -> None:

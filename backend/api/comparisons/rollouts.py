@@ -10,9 +10,9 @@ from backend.api.comparisons.routes import Analyses, ComparisonResult, result_ob
 from backend.api.http.authentication import Caller
 from backend.api.http.dependencies import Database, ObjectId, get_or_404
 from backend.api.http.rights import ComparisonsRead
-from backend.comparisons.curves import CurvePoint, curves_of_arms, curves_of_jobs
 from backend.comparisons.jobs import compare_jobs
 from backend.db.comparisons import Comparison
+from backend.db.curves import CurvePoint, curves_of_arms, curves_of_jobs
 from backend.db.jobs import Job
 from backend.errors import AppError
 
@@ -57,7 +57,7 @@ def get_curves(
     """Return a training metric by step for every arm that has steps, in the order of the plan."""
     comparison = get_or_404(session, Comparison, comparison_id, project=caller.project)
     arms = [arm["name"] for arm in comparison.plan["arms"]]
-    return _curves(metric, names=arms, curves=curves_of_arms(session, comparison_id, metric=metric))
+    return _curves(metric, names=arms, curves=curves_of_arms(session, comparison, metric=metric))
 
 
 @router.get("/compared-jobs/result")
@@ -74,8 +74,8 @@ def get_curves_of_jobs(
     job: JobIds, caller: ComparisonsRead, session: Database, metric: Metric = "reward_mean"
 ) -> Curves:
     """Return a training metric by step for each job that has steps."""
-    ids = [each.id for each in _jobs(session, job, caller)]
-    return _curves(metric, names=ids, curves=curves_of_jobs(session, ids, metric=metric))
+    jobs = _jobs(session, job, caller)
+    return _curves(metric, names=[each.id for each in jobs], curves=curves_of_jobs(session, jobs, metric=metric))
 
 
 def _jobs(session: Session, ids: list[str], caller: Caller) -> list[Job]:

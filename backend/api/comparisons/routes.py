@@ -7,17 +7,17 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Database, ObjectId, get_or_404
+from backend.api.http.dependencies import Database, ObjectId, delete_or_404, get_or_404
 from backend.api.http.paging import ListItem, Page, PageParams, page_of
 from backend.api.http.rights import ComparisonsRead, ComparisonsWrite
 from backend.base_models import base_models
 from backend.comparisons.analysis import Analysis, ArmResult
-from backend.comparisons.kept import AnalysisCache
+from backend.comparisons.cache import AnalysisCache
 from backend.comparisons.plan import ComparisonRequest
-from backend.comparisons.store import analysis_of, cancel, compared_jobs, start
+from backend.comparisons.store import analysis_of, cancel, start
 from backend.core.outcome import Verdict
 from backend.db.base import unix_s
-from backend.db.comparisons import ComparedJob, Comparison, comparisons_of
+from backend.db.comparisons import ComparedJob, Comparison, comparisons_of, runs_of
 from backend.db.jobs import Job
 from backend.jobs.lifecycle import TERMINAL, JobState
 from backend.settings import settings
@@ -149,7 +149,7 @@ def cancel_comparison(comparison_id: ObjectId, caller: ComparisonsWrite, session
 @router.delete("/{comparison_id}")
 def remove_comparison(comparison_id: ObjectId, caller: ComparisonsWrite, session: Database) -> ComparisonDeleted:
     """Delete a comparison. Its jobs are kept."""
-    session.delete(get_or_404(session, Comparison, comparison_id, project=caller.project))
+    delete_or_404(session, Comparison, comparison_id, project=caller.project)
     return ComparisonDeleted(id=comparison_id)
 
 
@@ -173,7 +173,7 @@ def result_object(analysis: Analysis) -> ComparisonResult:
 
 
 def _comparison_object(session: Session, comparison: Comparison) -> ComparisonObject:
-    compared = compared_jobs(session, comparison)
+    compared = runs_of(session, comparison)
     return ComparisonObject(
         id=comparison.id,
         name=comparison.name,

@@ -12,6 +12,7 @@ from backend.api.http.dependencies import Database, ObjectId
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.base_models import base_models
 from backend.checks import request_check
+from backend.core.checks import CheckKind
 from backend.core.settings.measuring import MAX_INSTRUCTION
 from backend.datasets.analysis.overlap import overlap
 from backend.datasets.reading.store import OnBadRows, processed_file
@@ -19,7 +20,6 @@ from backend.db.checks import done_checks
 from backend.db.files import File
 from backend.jobs.create import require_model
 
-KIND = "token_lengths"
 MAX_MODELS = 20
 MAX_TOKENS = 10_000_000
 
@@ -115,8 +115,8 @@ def get_report(
     report = FileReport.model_validate(file.report)
     report.tokens = _token_lengths(session, file)
     if against is not None:
-        processed_file(session, against, project=caller.project)
-        report.overlap = overlap(session, file_id, against=against)
+        other = processed_file(session, against, project=caller.project)
+        report.overlap = overlap(session, file, against=other)
     return report
 
 
@@ -133,7 +133,7 @@ def measure_tokens(file_id: ObjectId, request: TokensRequest, caller: DatasetsWr
         request_check(
             session,
             project=caller.project,
-            kind=KIND,
+            kind=CheckKind.TOKEN_LENGTHS,
             request=arguments,
             body=request_json(request),
             file_id=file_id,
@@ -144,6 +144,6 @@ def measure_tokens(file_id: ObjectId, request: TokensRequest, caller: DatasetsWr
 def _token_lengths(session: Session, file: File) -> list[dict[str, Any]]:
     """Return the newest result for each model, newest first."""
     newest: dict[str, dict[str, Any]] = {}
-    for check in done_checks(session, file, kind=KIND, limit=MAX_MODELS):
+    for check in done_checks(session, file, kind=CheckKind.TOKEN_LENGTHS, limit=MAX_MODELS):
         newest.setdefault(check.request["model"], check.result or {})
     return list(newest.values())

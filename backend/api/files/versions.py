@@ -16,13 +16,13 @@ from backend.datasets.analysis.leakage import LEAST_VALIDATION_ROWS
 from backend.datasets.reading.store import processed_file
 from backend.datasets.versions.background import SplitTask, VersionTask, create_in_child
 from backend.datasets.versions.change import MAX_NAME_CHARACTERS
-from backend.datasets.versions.create import family
+from backend.datasets.versions.create import Split
 from backend.datasets.versions.difference import RowChange, RowDifference, difference
 from backend.datasets.versions.edits import MAX_EDITS, MAX_ROW, Edit
 from backend.datasets.versions.filters import MAX_FILTERS, Filter
 from backend.datasets.versions.history import RowHistoryEntry, row_histories
 from backend.db.engine import transaction
-from backend.db.files import File, row_hashes_of
+from backend.db.files import File, family_of, row_hashes_of
 from backend.quotas import require_storage
 
 MAX_SEED = 2**31
@@ -131,10 +131,7 @@ def split_file(file_id: ObjectId, body: SplitRequest, request: Request, caller: 
         file_id=_processed_file_id(file_id, caller=caller),
         project=caller.project,
         audit_action=audit_action(request, caller),
-        share=body.share,
-        rows=body.rows,
-        seed=body.seed,
-        stratify_by=body.stratify_by,
+        split=Split(share=body.share, rows=body.rows, seed=body.seed, stratify_by=body.stratify_by),
     )
     train, validation = _create_files(task, caller=caller)
     return SplitObject(train=train, validation=validation)
@@ -144,7 +141,7 @@ def split_file(file_id: ObjectId, body: SplitRequest, request: Request, caller: 
 def list_versions(file_id: ObjectId, caller: DatasetsRead, session: Database) -> Page[FileObject]:
     """List this file, its ancestors and all versions of these, oldest first."""
     return page(
-        [file_object(each) for each in family(session, get_or_404(session, File, file_id, project=caller.project))]
+        [file_object(each) for each in family_of(session, get_or_404(session, File, file_id, project=caller.project))]
     )
 
 

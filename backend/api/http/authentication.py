@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from backend import oidc
 from backend.db.base import utc_now
-from backend.db.engine import engine_for_reading
+from backend.db.engine import open_session
 from backend.db.keys import Role, find_member, find_valid_key, projects_of_valid, record_use
 from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
@@ -42,7 +42,7 @@ def authenticate(secret: str) -> Caller:
 
     Raises AppError 401, or 403 for a person without membership.
     """
-    with Session(engine_for_reading()) as session:
+    with open_session(project=None, reading=True) as session:
         caller = _caller_of_key(session, secret) or _caller_of_member(session, secret)
     if caller is None:
         raise unauthorised("The API key is unknown, expired or revoked.", "invalid_api_key")
@@ -51,7 +51,7 @@ def authenticate(secret: str) -> Caller:
 
 def still_valid(callers: Collection[Caller]) -> set[Caller]:
     """Return the callers whose key or membership is still valid in the same project, with one query for all."""
-    with Session(engine_for_reading()) as session:
+    with open_session(project=None, reading=True) as session:
         projects = projects_of_valid(session, {caller.id for caller in callers})
     now = utc_now()
     return {

@@ -11,9 +11,9 @@ from structlog.contextvars import get_contextvars
 from backend.api.http.authentication import Caller, bearer
 from backend.api.http.operations import READING, Operation, operation_of
 from backend.db.audit import AuditAction
-from backend.db.engine import engine, engine_for_reading
+from backend.db.engine import open_session
 from backend.db.jobs import Job
-from backend.db.projects import Owned, find_owned
+from backend.db.projects import Owned, changed_ids, delete_owned, find_owned
 from backend.errors import not_found
 
 MAX_ID = 200
@@ -36,8 +36,7 @@ async def request_session(request: Request, caller: AnyCaller) -> AsyncIterator[
     Commits before the response is sent, and rolls back if the request fails. Both run on an extra thread: all those of
     the pool may be waiting for the connection that is released here.
     """
-    bind = engine_for_reading() if request.method in READING else engine()
-    session = Session(bind, expire_on_commit=False, info={"project": caller.project})
+    session = open_session(project=caller.project, reading=request.method in READING)
     try:
         yield session
         await to_thread.run_sync(_commit, session, request, caller, limiter=CapacityLimiter(1))
@@ -54,8 +53,7 @@ def _commit(session: Session, request: Request, caller: Caller) -> None:
 
 def write_audit_entry(session: Session, request: Request, caller: Caller, *, project: str | None = None) -> None:
     """Record who did what to which objects, in the same transaction, in the log of `project` or the caller's own."""
-    session.flush()
-    objects = [*request.path_params.values(), *session.info.get("touched", ())]
+    objects = [*request.path_params.values(), *changed_ids(session)]
     audit_action(request, caller).record(session, objects=map(str, objects), project=project or caller.project)
 
 
@@ -86,6 +84,12 @@ def get_or_404(session: Session, table: type[Owned], object_id: str, *, project:
     if row is None:
         raise not_found(table.noun, object_id)
     return row
+
+
+def delete_or_404(session: Session, table: type[Owned], object_id: str, *, project: str) -> None:
+    """Delete the project's row with this id. Raises AppError 404."""
+    if not delete_owned(session, table, object_id, project=project):
+        raise not_found(table.noun, object_id)
 
 
 def job_of_path(job_id: ObjectId, caller: AnyCaller, session: Database) -> Job:

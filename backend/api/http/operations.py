@@ -59,7 +59,10 @@ class Operation:
 
 
 def operations(routes: Sequence[BaseRoute]) -> list[Operation]:
-    """Return the operations of the routes. Raises TypeError for a route that does not name its caller's right."""
+    """Return the operations of the routes. Raises TypeError for a route that does not name its caller's right.
+
+    `create_app` calls it once, after all routes are known; one that is added to the application later is not checked.
+    """
     return [_operation(route) for route in iter_route_contexts(routes)]
 
 

@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from backend.db.pages import Listing, position_of, rows_after
+from backend.db.search import MAX_SEARCH_CHARACTERS
 from backend.errors import AppError
 
 MAX_NUMBER_DIGITS = 12
-MAX_SEARCH_CHARACTERS = 200
 
 
 class ListItem(BaseModel):

@@ -10,11 +10,12 @@ from backend.api.http.paging import ListItem, Page
 from backend.api.jobs.result_object import ResultObject, result_object
 from backend.core.verdict import Finding, Level
 from backend.db.base import unix_s, utc_now
-from backend.db.jobs import Job
+from backend.db.jobs import Job, jobs_by_id
 from backend.jobs.checks import checks_of
 from backend.jobs.lifecycle import JobState
 from backend.jobs.result import results_of
 from backend.jobs.time_left import seconds_left
+from backend.verifiers.selfcheck_result import AlteredAnswer, ReferenceReading
 
 
 class JobError(BaseModel):
@@ -42,6 +43,26 @@ class CheckVerdict(BaseModel):
     verdict: Level
     summary: str
     findings: list[Finding]
+
+
+class SelfCheckResult(CheckVerdict):
+    """The result of a check of the kind `self_check`. `full_marks` is the best score of a right answer; `errors`,
+    `timeouts` and `abstentions` count `calls`. `probes` are the columns of the matrix in `rows`. Results of earlier
+    releases lack what is not required."""
+
+    rows_checked: int
+    rows_asked: int
+    calls: int
+    full_marks: float
+    errors: int
+    timeouts: int
+    abstentions: int
+    median_ms: float | None
+    max_ms: float | None
+    probes: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    readings: list[ReferenceReading] = []
+    altered: list[AlteredAnswer] = []
 
 
 class JobChecks(BaseModel):
@@ -87,9 +108,9 @@ class JobObject(ListItem):
     x_result: ResultObject | None = None
 
 
-def with_results(session: Session, found: Page[JobObject]) -> Page[JobObject]:
-    """Add the results of a page of jobs, by one query."""
-    results = results_of(session, [job.id for job in found.data])
+def with_results(session: Session, found: Page[JobObject], *, project: str) -> Page[JobObject]:
+    """Add the results of a page of the project's jobs."""
+    results = results_of(session, jobs_by_id(session, [job.id for job in found.data], project=project))
     for job in found.data:
         job.x_result = result_object(results.get(job.id))
     return found

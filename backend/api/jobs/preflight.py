@@ -14,11 +14,12 @@ from backend.api.http.dependencies import Database, get_or_404
 from backend.api.http.rights import JobsWrite
 from backend.base_models import base_models
 from backend.checks import request_check, wait_for_check
+from backend.core.checks import CheckKind
 from backend.core.settings.measuring import MAX_INSTRUCTION
 from backend.db.checks import Check
 from backend.db.engine import transaction
 from backend.errors import AppError
-from backend.jobs.preflight import PREFLIGHT, TEACHER_PREVIEW, preflight_request, preview_request
+from backend.jobs.preflight import preflight_request, preview_request
 from backend.settings import settings
 
 MAX_ROWS = 256
@@ -32,7 +33,9 @@ class PreflightTrial(RequestBody):
 
     model: str = Field(min_length=1, max_length=300)
     training_file: str = Field(max_length=200)
-    x_rlsd: dict[str, Any] = Field(default_factory=dict, description="RlsdSettings; the preset provides the others.")
+    x_rlsd: dict[str, Any] = Field(
+        default_factory=dict, description="RlsdSettings (`rlsd settings`); the preset provides the others."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
@@ -78,7 +81,7 @@ def preflight(body: PreflightRequest, caller: JobsWrite, session: Database) -> C
         request_check(
             session,
             project=caller.project,
-            kind=PREFLIGHT,
+            kind=CheckKind.PREFLIGHT,
             request=request,
             body=request_json(body),
             file_id=body.training_file,
@@ -107,7 +110,7 @@ def teacher_preview(body: TeacherPreviewRequest, caller: JobsWrite) -> CheckObje
         check_id = request_check(
             session,
             project=caller.project,
-            kind=TEACHER_PREVIEW,
+            kind=CheckKind.TEACHER_PREVIEW,
             request=request,
             body=request_json(body),
             file_id=body.training_file,

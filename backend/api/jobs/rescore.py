@@ -11,10 +11,11 @@ from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, JobOfPath
 from backend.api.http.rights import JobsWrite
 from backend.checks import request_check
+from backend.core.checks import CheckKind
 from backend.db.jobs import training_file_of
 from backend.errors import AppError
 from backend.jobs.create import fit_grader
-from backend.jobs.rescore import KIND, has_rollouts
+from backend.jobs.rescore import has_rollouts
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import spec_json
 
@@ -48,7 +49,7 @@ def rescore_job(body: RescoreRequest, job: JobOfPath, _: JobsWrite, session: Dat
     first, last = body.steps.first, body.steps.last
     if first is not None and last is not None and first > last:
         raise AppError(f"'steps' is from {first} to {last}: 'from' must not be greater than 'to'.", param="steps.from")
-    if not has_rollouts(session, job.id, first=first, last=last):
+    if not has_rollouts(session, job, first=first, last=last):
         where = "" if first is None and last is None else f" in steps {first or 1} to {last or job.step}"
         raise AppError(
             f"Job '{job.id}' has no stored completions{where} to score again.",
@@ -68,6 +69,11 @@ def rescore_job(body: RescoreRequest, job: JobOfPath, _: JobsWrite, session: Dat
     }
     return check_object(
         request_check(
-            session, project=job.project_id, kind=KIND, request=request, body=request_json(body), job_id=job.id
+            session,
+            project=job.project_id,
+            kind=CheckKind.RESCORE,
+            request=request,
+            body=request_json(body),
+            job_id=job.id,
         )
     )

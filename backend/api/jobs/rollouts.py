@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from backend.api.http.dependencies import Database, JobOfPath, ObjectId
-from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, Search, numbers_in_id, page_of
+from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, numbers_in_id, page_of
 from backend.api.http.rights import JobsRead
 from backend.api.verifiers.graders import ScoreRecordObject
 from backend.db.engine import transaction
@@ -16,20 +16,18 @@ from backend.db.jobs import Job
 from backend.db.search import search_limit
 from backend.db.training import Rollout
 from backend.errors import AppError, not_found
-from backend.jobs.rollouts import Outcome, RolloutFilter, find_rollout, rollouts_of
-from backend.verifiers.record import ScoreStatus
+from backend.jobs.rollouts import RolloutFilter, find_rollout, rollouts_of
 
-MAX_NUMBER = 10**12
 ROLLOUT_ID = r"rollout-(\d+)-(\d+)"
 
 router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["jobs"])
 
-Number = Annotated[int | None, Query(ge=0, le=MAX_NUMBER)]
-ScoreBound = Annotated[float | None, Query(allow_inf_nan=False)]
-
 
 class RolloutObject(ListItem):
-    """A completion with its score and advantage; its tokens are available if `has_tokens`."""
+    """A completion with its score and advantage; its tokens are available if `has_tokens`.
+
+    `hint` is what its prompt contained besides the question if the completion is one of practice, else None.
+    """
 
     step: int
     row: int
@@ -38,6 +36,7 @@ class RolloutObject(ListItem):
     record: ScoreRecordObject
     advantage: float
     truncated: bool
+    hint: str | None
     has_tokens: bool
 
 
@@ -62,36 +61,12 @@ class TokensObject(BaseModel):
 def list_rollouts(
     job: JobOfPath,
     caller: JobsRead,
-    step: Number = None,
-    row: Number = None,
-    status: ScoreStatus | None = None,
-    outcome: Annotated[
-        list[Outcome] | None,
-        Query(max_length=len(Outcome), description="Any of these; repeat the parameter for several."),
-    ] = None,
-    min_score: ScoreBound = None,
-    max_score: ScoreBound = None,
-    mixed: Annotated[
-        bool, Query(description="Only completions of questions answered both right and wrong in the same step.")
-    ] = False,
-    with_tokens: Annotated[bool, Query(description="Only completions whose tokens are stored.")] = False,
-    search: Search = None,
+    filters: Annotated[RolloutFilter, Query()],
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     order: Order = Order.ASC,
 ) -> Page[RolloutObject]:
     """List completions, by step. A bound on the score excludes completions without a score."""
-    filters = RolloutFilter(
-        step=step,
-        row=row,
-        status=status,
-        outcomes=outcome or (),
-        min_score=min_score,
-        max_score=max_score,
-        mixed=mixed,
-        with_tokens=with_tokens,
-        search=search,
-    )
     with transaction(project=caller.project) as session, search_limit(session, advice="limit it to a step or a row"):
         return page_of(
             session,
@@ -143,5 +118,6 @@ def _rollout_object(rollout: Rollout) -> RolloutObject:
         record=ScoreRecordObject.model_validate(rollout.record),
         advantage=rollout.advantage,
         truncated=rollout.truncated,
+        hint=rollout.hint,
         has_tokens=rollout.has_tokens,
     )

@@ -11,10 +11,10 @@ from backend.api.http.paging import After, Limit, ListItem, Order, Page, PagePar
 from backend.api.http.rights import JobsRead, JobsWrite
 from backend.api.jobs.job_object import JobObject, job_object, with_results
 from backend.base_models import base_models
+from backend.core.control import EventLevel
 from backend.db.base import unix_s
-from backend.db.blobs import size_of
 from backend.db.jobs import Job, JobEvent, events_of, jobs_of
-from backend.db.training import Checkpoint, checkpoints_of
+from backend.db.training import Checkpoint, checkpoints_of, sizes_of_checkpoints
 from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.checks import detailed_checks
@@ -41,7 +41,7 @@ class EventObject(ListItem):
 
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
     created_at: int
-    level: Literal["info", "warn", "error"]
+    level: EventLevel
     message: str
     type: Literal["message"] = "message"
     data: dict[str, Any] | None
@@ -49,7 +49,8 @@ class EventObject(ListItem):
 
 
 class CheckpointMetrics(BaseModel):
-    """`x_score` is the mean score on held-out questions, if it was measured at this step."""
+    """`x_score` is the mean score on held-out questions, if it was measured at this step; of a job that keeps the best
+    step, on those that choose it."""
 
     step: int
     x_score: float | None
@@ -110,13 +111,14 @@ def list_jobs(
     jobs = jobs_of(
         caller.project, states=status, part_of_name=name, metadata=metadata, without_metadata=without_metadata
     )
-    return with_results(session, page_of(session, jobs, query, to_item=lambda job: job_object(session, job)))
+    found = page_of(session, jobs, query, to_item=lambda job: job_object(session, job))
+    return with_results(session, found, project=caller.project)
 
 
 @router.get("/{job_id}")
 def get_job(job: JobOfPath, _: JobsRead, session: Database) -> JobObject:
     """Return a job."""
-    return with_results(session, page([job_object(session, job)])).data[0]
+    return with_results(session, page([job_object(session, job)]), project=job.project_id).data[0]
 
 
 @router.delete("/{job_id}")
@@ -155,11 +157,12 @@ def list_checkpoints(
     job: JobOfPath, _: JobsRead, session: Database, after: After = None, limit: Limit = 10, order: Order = Order.DESC
 ) -> Page[CheckpointObject]:
     """List the checkpoints that are kept: the latest and the best."""
+    sizes = sizes_of_checkpoints(session, job)
     return page_of(
         session,
         checkpoints_of(job),
         PageQuery(after, limit, order),
-        to_item=lambda checkpoint: _checkpoint_object(checkpoint, job, size_bytes=size_of(session, checkpoint.sha256)),
+        to_item=lambda checkpoint: _checkpoint_object(checkpoint, job, size_bytes=sizes[checkpoint.id]),
     )
 
 

@@ -63,11 +63,19 @@ class SinceWarmStart(BaseModel):
     sentence: str | None = None
 
 
+class HeldOutSelection(BaseModel):
+    """The mean score on the `n` questions that choose which step is kept."""
+
+    mean: float
+    n: int
+
+
 class EvaluationObject(ListItem):
     """The mean score with its interval over `n` questions with `k` completions each, without the `unscored` ones of
     all `completions` (abstentions, errors, timeouts); `p_value` and `difference` are against the baseline, `seconds`
     the duration. `since_warm_start` is the difference from the evaluation after the warm start, phase `warm`; None
-    before it and without one."""
+    before it and without one. Of a job that keeps the best step, `selection` is the other half of the questions, which
+    chooses it, and `trained` repeats the evaluation of the step that was kept."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -84,6 +92,7 @@ class EvaluationObject(ListItem):
     p_value: float | None = None
     difference: dict[str, float] | None = None
     since_warm_start: SinceWarmStart | None = None
+    selection: HeldOutSelection | None = None
     seconds: float | None = None
 
 

@@ -13,7 +13,7 @@ from backend.api.http.operations import ShowsSecret
 from backend.api.http.paging import ListItem, Page, PageParams, page_of
 from backend.api.http.rights import PeopleManage
 from backend.db.base import unix_s, utc_now
-from backend.db.keys import ApiKey, Role, create_key, keys_of
+from backend.db.keys import ApiKey, Role, create_key, keys_of, revoke
 from backend.errors import AppError
 
 router = APIRouter(tags=["keys"])
@@ -69,7 +69,7 @@ def revoke_key(key_id: ObjectId, caller: PeopleManage, session: Database) -> Key
             type="conflict_error",
         )
     key = get_or_404(session, ApiKey, key_id, project=caller.project)
-    key.revoked_at = key.revoked_at or utc_now()
+    revoke(key)
     return _key_object(key)
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from backend.api.http.authentication import Caller
 from backend.api.http.bodies import RequestBody
-from backend.api.http.dependencies import MAX_ID, Database, ObjectId, get_or_404
+from backend.api.http.dependencies import MAX_ID, Database, ObjectId, delete_or_404
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, page_of
 from backend.api.http.rights import PeopleManage
 from backend.db.base import unix_s
@@ -73,7 +73,7 @@ def remove_member(email: ObjectId, caller: PeopleManage, session: Database) -> R
         raise AppError(
             "You cannot remove yourself: ask another admin.", status=409, code="own_role", type="conflict_error"
         )
-    session.delete(get_or_404(session, Member, email, project=caller.project))
+    delete_or_404(session, Member, email, project=caller.project)
     return Removed(id=email)
 
 

@@ -11,12 +11,11 @@ from backend.api.http.dependencies import Database, ObjectId, write_audit_entry
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, page_of
 from backend.api.http.rights import ProjectRead, ServerManage
 from backend.api.organisation.keys import KeyRequest, NewKey, new_key
-from backend.db.base import unix_s, utc_now
+from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.keys import Role
-from backend.db.projects import Project, all_projects, find_project, is_name_taken
-from backend.errors import AppError, not_found
-from backend.ids import new_id
+from backend.db.projects import Project, add_project, all_projects, find_project, rename
+from backend.errors import not_found
 from backend.quotas import Quotas, Usage, usage
 from backend.settings import settings
 
@@ -70,9 +69,7 @@ def whoami(caller: ProjectRead, session: Database) -> Whoami:
 @router.post("/projects", tags=["projects"])
 def create_project(body: ProjectRequest, _: ServerManage, session: Database) -> ProjectObject:
     """Create a project."""
-    project = Project(id=new_id("proj"), name="", created_at=utc_now(), quotas={})
-    _change(session, project, name=body.name, quotas=body.quotas)
-    return _project_object(project)
+    return _project_object(add_project(session, name=body.name, quotas=body.quotas.model_dump(exclude_none=True)))
 
 
 @router.get("/projects", tags=["projects"])
@@ -87,7 +84,10 @@ def list_projects(
 def change_project(project_id: ObjectId, body: ProjectChange, _: ServerManage, session: Database) -> ProjectObject:
     """Change a project's name or quotas; `quotas` replaces all quotas set before."""
     project = _project(session, project_id)
-    _change(session, project, name=body.name, quotas=body.quotas)
+    if body.name:
+        rename(session, project, body.name)
+    if body.quotas is not None:
+        project.quotas = body.quotas.model_dump(exclude_none=True)
     return _project_object(project)
 
 
@@ -109,21 +109,6 @@ def _project(session: Session, project_id: str) -> Project:
     if project is None:
         raise not_found("project", project_id)
     return project
-
-
-def _change(session: Session, project: Project, *, name: str | None, quotas: Quotas | None) -> None:
-    if name and is_name_taken(session, name, besides=project.id):
-        raise AppError(
-            f"A project named '{name}' already exists.",
-            status=409,
-            code="name_taken",
-            param="name",
-            type="conflict_error",
-        )
-    project.name = name or project.name
-    project.quotas = project.quotas if quotas is None else quotas.model_dump(exclude_none=True)
-    session.add(project)
-    session.flush()
 
 
 def _project_object(project: Project, *, usage: Usage | None = None) -> ProjectObject:

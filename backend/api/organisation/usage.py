@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 from backend.api.http.dependencies import Database
 from backend.api.http.paging import ListItem, Page, page
 from backend.api.http.rights import ProjectRead
-from backend.chat.usage import usage_since
 from backend.db.base import utc_now
+from backend.db.chat import usage_since
 
 router = APIRouter(prefix="/usage", tags=["server"])
 

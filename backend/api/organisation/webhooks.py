@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from backend.api.http.bodies import RequestBody
-from backend.api.http.dependencies import Database, ObjectId, get_or_404
+from backend.api.http.dependencies import Database, ObjectId, delete_or_404, get_or_404
 from backend.api.http.operations import ShowsSecret
 from backend.api.http.paging import ListItem, Page, PageParams, page_of
 from backend.api.http.rights import WebhooksManage
@@ -84,7 +84,7 @@ def list_webhooks(
 @router.delete("/{webhook_id}")
 def delete_webhook(webhook_id: ObjectId, caller: WebhooksManage, session: Database) -> WebhookDeleted:
     """Delete a webhook."""
-    session.delete(get_or_404(session, Webhook, webhook_id, project=caller.project))
+    delete_or_404(session, Webhook, webhook_id, project=caller.project)
     return WebhookDeleted(id=webhook_id)
 
 

@@ -14,6 +14,7 @@ from backend.api.http.dependencies import Database
 from backend.api.http.operations import stores_nothing
 from backend.api.http.rights import VerifiersWrite
 from backend.checks import request_check, wait_for_check
+from backend.core.checks import CheckKind
 from backend.datasets.rows.references import right_answer_of
 from backend.db.engine import transaction
 from backend.settings import settings
@@ -158,7 +159,7 @@ def grade(spec: Spec, samples: Sequence[Sample], *, project: str) -> list[ScoreR
         "samples": [{"output_text": s.output_text, "item": s.item, "answer": s.answer} for s in samples],
     }
     with transaction(project=project) as session:
-        check_id = request_check(session, project=project, kind="grader_run", request=request).id
+        check_id = request_check(session, project=project, kind=CheckKind.GRADER_RUN, request=request).id
     result = wait_for_check(check_id, project=project, timeout_s=settings().check_timeout_s)
     return [ScoreRecord.from_json(record) for record in result["records"]]
 

@@ -11,6 +11,7 @@ from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database
 from backend.api.http.rights import VerifiersWrite
 from backend.checks import request_check
+from backend.core.checks import CheckKind
 from backend.jobs.create import fit_grader, require_file
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.selfcheck import spread
@@ -46,7 +47,7 @@ def check_verifier(body: SelfCheckRequest, caller: VerifiersWrite, session: Data
         request_check(
             session,
             project=caller.project,
-            kind="self_check",
+            kind=CheckKind.SELF_CHECK,
             request=request,
             body=request_json(body),
             file_id=file.id,

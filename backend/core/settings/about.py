@@ -16,6 +16,20 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Name symbol, unit and the meaning of 0 in the schema of each field, and the unit in its description too."""
+        schema = handler(core)
+        properties = handler.resolve_ref_schema(schema)["properties"]
+        for name, field in cls.model_fields.items():
+            described = properties[field.alias if field.alias in properties else name]
+            for each in field.metadata:
+                if isinstance(each, About):
+                    described |= each.in_schema
+                    if each.unit:
+                        described["description"] = f"{field.description} Unit: {each.unit}."
+        return schema
+
     @field_validator("*", mode="before")
     @classmethod
     def _reject_booleans(cls, value: object, info: ValidationInfo) -> object:
@@ -52,19 +66,29 @@ class About:
     """Its symbol in the papers."""
     unit: str = ""
     """What its number counts or measures, such as `tokens`."""
+    zero: str = ""
+    """What 0 stands for, such as `none`; empty if it is a number like others."""
     part: Part | None = None
     """The part of a method that reads it; None: all methods do."""
     when: When | None = None
     """What it depends on; None: it always has an effect."""
     may_change: bool = False
     """Whether a run that continues from a checkpoint may have another value."""
+    in_form: bool = True
+    """Whether the form has a field for it among the others of its section."""
 
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Name unit and symbol in the schema of the field."""
-        facts = {"x-symbol": self.symbol, "x-unit": self.unit}
-        return handler(core) | {key: value for key, value in facts.items() if value}
+    @property
+    def in_schema(self) -> dict[str, str]:
+        """What the schema of its field says of it."""
+        facts = {"x-symbol": self.symbol, "x-unit": self.unit, "x-zero": self.zero}
+        return {key: value for key, value in facts.items() if value}
 
 
-def about(field: FieldInfo) -> About | None:
-    """Return the facts about a field; None if it has none of its own in the form."""
-    return next((each for each in field.metadata if isinstance(each, About)), None)
+def about(name: str, field: FieldInfo) -> About:
+    """Return the facts about a setting. ValueError if its field does not say them."""
+    found = next((each for each in field.metadata if isinstance(each, About)), None)
+    if found is None:
+        raise ValueError(
+            f"{name} has no About: add one to its field, with label, unit and why; in_form=False keeps it off the form"
+        )
+    return found

@@ -9,10 +9,18 @@ from backend.core.methods import Part
 from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import Divergence, Dtype, TeacherWeights, listed
 
+PRACTICE_HINTS = (*ROW_HINTS, Hint.PLACEBO)
+
 
 def _in_row(hint: Hint) -> Hint:
     if hint not in ROW_HINTS:
         raise ValueError(f"must be one of {', '.join(ROW_HINTS)}")
+    return hint
+
+
+def _in_prompt(hint: Hint) -> Hint:
+    if hint not in PRACTICE_HINTS:
+        raise ValueError(f"must be one of {', '.join(PRACTICE_HINTS)}")
     return hint
 
 
@@ -94,7 +102,7 @@ class Teacher(Strict):
         About(
             "First-error mask",
             why="What follows a first error mostly results from it, so the preset Steady does not penalise it.",
-            part=Part.MASK,
+            part=Part.FIRST_ERROR,
         ),
     ] = Field(False, description="Ignore the teacher after the first token that it clearly rejects.")
     reasoning_only: Annotated[
@@ -102,7 +110,7 @@ class Teacher(Strict):
         About(
             "Teacher credit in the reasoning only",
             why="Most models have no marked reasoning; for them the whole text counts.",
-            part=Part.MASK,
+            part=Part.REASONING,
         ),
     ] = Field(False, description="Use the teacher only up to `reasoning_end`.")
     reasoning_end: Annotated[
@@ -110,7 +118,7 @@ class Teacher(Strict):
         About(
             "Text that ends the reasoning",
             why="The end tag of most reasoning models.",
-            part=Part.MASK,
+            part=Part.REASONING,
             when=When("reasoning_only", False, differs=True),
         ),
     ] = Field("</think>", min_length=1, max_length=200, description="The text that ends the reasoning of a completion.")
@@ -131,7 +139,8 @@ class Credit(Strict):
     lambda_decay_steps: Annotated[
         int,
         About(
-            "Steps until λ is 0 (0: constant)",
+            "Steps until λ is 0",
+            zero="constant",
             unit="steps",
             why="As published, the teacher fades out; with Steady it stays, since its weights are normalised.",
             part=Part.FADING,
@@ -204,7 +213,8 @@ class Credit(Strict):
     divergence_top_k: Annotated[
         int,
         About(
-            "Vocabulary entries compared (0: all)",
+            "Vocabulary entries compared",
+            zero="all",
             unit="tokens",
             why="The whole vocabulary is exact; 100 entries are nearly the same and save memory.",
             part=Part.DIVERGENCE,
@@ -216,7 +226,8 @@ class Credit(Strict):
     divergence_clip: Annotated[
         float,
         About(
-            "Clip per vocabulary entry (0: none)",
+            "Clip per vocabulary entry",
+            zero="none",
             why="No clipping, as published for most methods.",
             part=Part.DIVERGENCE,
             when=When("divergence", Divergence.SAMPLED, differs=True),
@@ -295,3 +306,51 @@ class Credit(Strict):
         if not (0 <= low <= 1 and 0 <= high <= 1000):
             raise ValueError("the first number must be in [0, 1], the second in [0, 1000]")
         return value
+
+
+class Practice(Strict):
+    """Sampling with the hint in the prompt where the model fails without it (PSP, arXiv 2609.29051)."""
+
+    below: Annotated[
+        float,
+        About(
+            "Practise groups with at most this share right",
+            why="The middle of the published range, 0.1 to 0.3: such groups teach little as they are.",
+        ),
+    ] = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="A group of which at most this share was right is sampled once more with the hint in the prompt, "
+        "scored by the same verifier, and trained on under that prompt; the failed group is dropped. 0: groups without "
+        "any right completion.",
+    )
+    hint: Annotated[
+        Hint,
+        AfterValidator(_in_prompt),
+        listed(*PRACTICE_HINTS),
+        About(
+            "Hint in the prompt",
+            why="A worked solution shows how an answer is found; an answer alone can be copied.",
+        ),
+    ] = Field(
+        Hint.SOLUTION,
+        title="Hint",
+        description="What the model sees in practice, and in no evaluation. `placebo`: another row's hint, as a "
+        "control.",
+    )
+    placebo_of: Annotated[
+        Hint,
+        AfterValidator(_in_row),
+        listed(*ROW_HINTS),
+        About(
+            "Kind of placebo in practice",
+            why="The same kind as the hint itself, so that only the content differs.",
+            when=When("hint", Hint.PLACEBO),
+        ),
+    ] = Field(Hint.SOLUTION, title="Placebo Of", description="The kind of hint that `placebo` takes from another row.")
+
+    @property
+    def row_hint(self) -> Hint:
+        """The hint that every row must have."""
+        return self.placebo_of if self.hint is Hint.PLACEBO else self.hint

@@ -25,7 +25,9 @@ class WarmStart(Strict):
     rows: Annotated[
         int,
         About(
-            "Rows to imitate first (0: none)",
+            "Rows to imitate first",
+            unit="rows",
+            zero="none",
             why="Off: a model that solves some of the questions can start at once. If it solves none, 64 rows are "
             "often enough.",
         ),
@@ -40,6 +42,7 @@ class WarmStart(Strict):
         int,
         About(
             "Passes over these rows",
+            unit="epochs",
             why="Once teaches the form; a second pass makes it stick.",
             when=When("rows", 0, differs=True),
         ),

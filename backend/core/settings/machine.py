@@ -14,7 +14,8 @@ class Checking(Strict):
     self_check_rows: Annotated[
         int,
         About(
-            "Rows for the verifier self-check (0: none)",
+            "Rows for the verifier self-check",
+            zero="none",
             unit="rows",
             why="A check of a few seconds can save hours of training on a wrong rule.",
             may_change=True,
@@ -25,7 +26,8 @@ class Checking(Strict):
     preflight_rows: Annotated[
         int,
         About(
-            "Rows for the pre-flight (0: none)",
+            "Rows for the pre-flight",
+            zero="none",
             unit="rows",
             why="Off, since it takes as long as a few steps; the plan Careful turns it on.",
             may_change=True,
@@ -63,7 +65,10 @@ class Machine(Strict):
     devices: Annotated[
         int,
         About(
-            "Number of devices", why="One is simplest; several devices split the questions of a step.", may_change=True
+            "Number of devices",
+            unit="devices",
+            why="One is simplest; several devices split the questions of a step.",
+            may_change=True,
         ),
     ] = Field(1, ge=1, le=64, description="Processes of the job, one GPU each.")
     sharding: Annotated[

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from backend.core.methods import Part
 from backend.core.settings.about import About, Strict, When
-from backend.core.settings.choices import BudgetUnit, RowSampling, listed
+from backend.core.settings.choices import BudgetUnit, Keep, RowSampling, listed
 
 MAX_INSTRUCTION = 4000
 MAX_EXAMPLES = 8
@@ -28,7 +29,14 @@ class Asking(Strict):
         "the beginning of the row's own system message: in training, in the teacher's prompts, in evaluations and in "
         "the pre-flight. Verifiers do not get it. The trained model should be asked with it too.",
     )
-    example_rows: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
+    example_rows: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
+        About(
+            "Rows in the instruction",
+            why="An instruction need not show examples.",
+            in_form=False,
+        ),
+    ] = Field(
         (),
         max_length=MAX_EXAMPLES,
         description="Numbers of the rows, from 0, that the instruction shows as examples: neither trained nor measured "
@@ -46,6 +54,7 @@ class Sampling(Strict):
             "Rows of a step",
             why="Every question is asked equally often, and runs of one seed ask the same ones. Worth it if most "
             "questions are always or never solved.",
+            part=Part.REWARD,
         ),
     ] = Field(
         RowSampling.UNIFORM,
@@ -108,7 +117,8 @@ class Measuring(Strict):
     budget: Annotated[
         float,
         About(
-            "Budget (0: none)",
+            "Budget",
+            zero="none",
             why="Off: training ends after its steps. Comparisons set it, so that all methods use the same amount.",
             may_change=True,
         ),
@@ -141,12 +151,44 @@ class Measuring(Strict):
     eval_interval: Annotated[
         int,
         About(
-            "Steps between evaluations (0: before and after only)",
+            "Steps between evaluations",
+            zero="before and after only",
             unit="steps",
             why="The verdict needs only before and after; evaluations in between cost time.",
             may_change=True,
         ),
     ] = Field(0, ge=0, le=1_000_000, description="Steps between evaluations; 0: only before and after training.")
+    keep: Annotated[
+        Keep,
+        listed(*Keep),
+        About(
+            "Model to keep",
+            why="All held-out questions then measure the result. Worth halving them if scores rise and fall again.",
+        ),
+    ] = Field(
+        Keep.LAST,
+        title="Keep",
+        description="Which adapter is the job's model: that of the last step (last), or that of the evaluated step, "
+        "the one before training included, with the best score on one half of the held-out questions; the result is "
+        "then measured on the other half alone (best). Needs `eval_interval`.",
+    )
+    patience: Annotated[
+        int,
+        About(
+            "Evaluations without improvement before the end",
+            unit="evaluations",
+            zero="no early end",
+            why="Off: training ends after its steps. A few evaluations tell a bad turn from chance.",
+            when=When("keep", Keep.BEST),
+            may_change=True,
+        ),
+    ] = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Consecutive evaluations that are no better than the best before them, on the half of the held-out "
+        "questions that chooses, after which training ends; 0: never.",
+    )
     eval_rows: Annotated[
         int,
         About(
@@ -179,7 +221,8 @@ class Measuring(Strict):
     diagnostic_interval: Annotated[
         int,
         About(
-            "Steps between diagnostics (0: never)",
+            "Steps between diagnostics",
+            zero="never",
             unit="steps",
             why="Often enough to show a drift, rarely enough to cost little.",
             may_change=True,
@@ -204,7 +247,8 @@ class Measuring(Strict):
     max_dead_steps: Annotated[
         int,
         About(
-            "Pause after steps without signal (0: never)",
+            "Pause after steps without signal",
+            zero="never",
             unit="steps",
             why="After that many steps without a signal, more steps are unlikely to help.",
             may_change=True,

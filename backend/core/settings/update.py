@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from backend.core.methods import Part
 from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import Combine, Loss, RewardScale, Schedule, listed
 
@@ -62,7 +63,11 @@ class Update(Strict):
     scale_rewards: Annotated[
         RewardScale,
         listed(*RewardScale),
-        About("Scale of rewards", why="The deviation gives hard and easy questions equal weight, as most recipes do."),
+        About(
+            "Scale of rewards",
+            why="The deviation gives hard and easy questions equal weight, as most recipes do.",
+            part=Part.ADVANTAGE,
+        ),
     ] = Field(
         RewardScale.STD,
         title="Scale Rewards",
@@ -76,6 +81,7 @@ class Update(Strict):
             "Components of a multi verifier",
             why="The formula of the verifier decides. Worth it if one component varies far more than the others and "
             "drowns them.",
+            part=Part.ADVANTAGE,
         ),
     ] = Field(
         Combine.SUM,
@@ -105,9 +111,11 @@ class Update(Strict):
     overlong_buffer: Annotated[
         int,
         About(
-            "Tokens before the limit that cost reward (DAPO; 0: none)",
+            "Tokens before the limit that cost reward (DAPO)",
+            zero="none",
             unit="tokens",
             why="Off: the reward is the verifier's score alone. Worth it if completions grow up to their limit.",
+            part=Part.ADVANTAGE,
         ),
     ] = Field(
         0,
@@ -121,6 +129,7 @@ class Update(Strict):
         About(
             "Penalty at the limit",
             why="As published: as much as a right answer is worth, for scores from 0 to 1.",
+            part=Part.ADVANTAGE,
             when=When("overlong_buffer", 0, differs=True),
         ),
     ] = Field(1.0, ge=0, le=1000, description="What a completion of `max_completion_tokens` loses of its reward.")
@@ -128,7 +137,9 @@ class Update(Strict):
         int,
         About(
             "Resampling rounds for groups without signal (DAPO)",
+            unit="rounds",
             why="Off: resampling costs time. Worth it if most groups are all right or all wrong.",
+            part=Part.REWARD,
         ),
     ] = Field(
         0,
@@ -157,7 +168,8 @@ class Update(Strict):
     kl_beta: Annotated[
         float,
         About(
-            "Penalty for distance to the base model (0: none)",
+            "Penalty for distance to the base model",
+            zero="none",
             symbol="β",
             why="Off, as in most recipes for verified rewards: it costs a pass of the base model and slows learning.",
         ),
@@ -215,7 +227,10 @@ class Lora(Strict):
     dropout: Annotated[float, About("Dropout", why="Training on rewards rarely overfits within one job.")] = Field(
         0.0, ge=0, lt=1, description="Fraction of the adapter's inputs dropped in training."
     )
-    target_modules: str | tuple[str, ...] = Field(
+    target_modules: Annotated[
+        str | tuple[str, ...],
+        About("Layers", why="All of them: an adapter of few layers learns less at the same rank.", in_form=False),
+    ] = Field(
         ALL_LINEAR,
         description="Names of the layers that get an adapter (the ends of their full names), or `all-linear`.",
     )

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from backend.datasets.analysis.findings import excerpt, message_text
-from backend.db.files import DatasetRow
+from backend.db.files import DatasetRow, File
 
 LISTED = 100
 REPEATED = text(
@@ -40,10 +40,10 @@ SHARED = text(
 )
 
 
-def repeated_rows(session: Session, file_id: str) -> dict[str, Any]:
+def repeated_rows(session: Session, file: File) -> dict[str, Any]:
     """Find exact duplicates. `rows` counts those equal to an earlier row; `groups` lists the first hundred sets."""
-    found = session.execute(REPEATED, {"file_id": file_id, "listed": LISTED}).all()
-    questions = _questions(session, file_id, {group.number for group in found})
+    found = session.execute(REPEATED, {"file_id": file.id, "listed": LISTED}).all()
+    questions = _questions(session, file, {group.number for group in found})
     groups = [
         {
             "first": group.first,
@@ -58,12 +58,12 @@ def repeated_rows(session: Session, file_id: str) -> dict[str, Any]:
     return {"rows": found[0].repeated if found else 0, "groups": groups}
 
 
-def overlap(session: Session, file_id: str, *, against: str) -> dict[str, Any]:
+def overlap(session: Session, file: File, *, against: File) -> dict[str, Any]:
     """Compare two files. `questions` counts rows with a question of the other file, `rows` equal rows."""
-    found = session.execute(SHARED, {"file_id": file_id, "against": against, "listed": LISTED}).all()
-    questions = _questions(session, file_id, {shared.number for shared in found})
+    found = session.execute(SHARED, {"file_id": file.id, "against": against.id, "listed": LISTED}).all()
+    questions = _questions(session, file, {shared.number for shared in found})
     return {
-        "against": against,
+        "against": against.id,
         "rows": found[0].rows if found else 0,
         "questions": found[0].questions if found else 0,
         "pairs": [
@@ -80,9 +80,9 @@ def overlap(session: Session, file_id: str, *, against: str) -> dict[str, Any]:
     }
 
 
-def _questions(session: Session, file_id: str, numbers: Collection[int]) -> dict[int, str]:
+def _questions(session: Session, file: File, numbers: Collection[int]) -> dict[int, str]:
     """Return an excerpt of the question of each of these rows, by row number."""
     rows = select(DatasetRow.number, DatasetRow.normal["messages"]).where(
-        DatasetRow.file_id == file_id, DatasetRow.number.in_(numbers)
+        DatasetRow.file_id == file.id, DatasetRow.number.in_(numbers)
     )
     return {number: excerpt(message_text(messages)) for number, messages in session.execute(rows)}

@@ -52,6 +52,7 @@ log = structlog.get_logger()
 _context = multiprocessing.get_context("forkserver")
 _pending = threading.BoundedSemaphore(MAX_PENDING)
 _readers = {is_large: threading.BoundedSemaphore(CONCURRENT_READERS) for is_large in (False, True)}
+"""Of this process, like the fork server of its children: they share its memory and the threads that wait for them."""
 
 
 def warm() -> None:

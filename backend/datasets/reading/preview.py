@@ -35,6 +35,7 @@ CONCURRENT_PREVIEWS = 2
 WAIT_S, DEADLINE_S = 20.0, 60.0
 
 _slots = threading.BoundedSemaphore(CONCURRENT_PREVIEWS)
+"""Of this process, like the fork server of its children: they share its memory."""
 
 
 def preview_of(file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) -> Json:

@@ -115,7 +115,7 @@ def store_rows(
             "header_row": None if table.layout is None else table.layout.header_row,
             "on_bad_rows": on_bad_rows,
             "images": {"files": len(image_store), "bytes": image_store.size_bytes},
-            "duplicates": repeated_rows(session, file.id),
+            "duplicates": repeated_rows(session, file),
         }
         blobs.put_images(session, image_store.in_order(), file_id=file.id)
     file.shape, file.row_count, file.report = report.shape, report.good, report.to_json()

@@ -105,7 +105,7 @@ def add_part(session: Session, upload_id: str, content: BinaryIO, *, project: st
             param="data",
         )
     count, sent_bytes = session.execute(
-        select(func.count(), func.coalesce(func.sum(UploadPart.size_bytes), 0)).where(UploadPart.upload_id == upload_id)
+        select(func.count(), func.coalesce(func.sum(UploadPart.size_bytes), 0)).where(UploadPart.upload_id == upload.id)
     ).one()
     if count >= MAX_PARTS or size_bytes > upload.size_bytes or sent_bytes + size_bytes > MAX_SENDS * upload.size_bytes:
         raise AppError(

@@ -14,9 +14,11 @@ from backend.datasets.rows.turns import decoded
 
 LISTS = (
     *("golden_answers", "gold_answers", "accepted_answers", "acceptable_answers", "possible_answers"),
-    *("correct_answers", "answers", "ground_truths", "targets", "solutions", "answer_aliases"),
+    *("correct_answers", "answers", "ground_truths", "targets", "solutions"),
 )
 """Columns of a list of which any one is right, or of one answer."""
+ALIASES = ("answer_aliases", "aliases")
+"""Columns of other names for the answer in another column, as MuSiQue's."""
 SETS = ("labels",)
 """Columns of a list of which all may be needed; of one answer it is clear."""
 _OF_AN_ANSWER = ("text", "answer", "value")
@@ -27,7 +29,8 @@ _WRITTEN = re.compile(r"""\s*(?:array\()?(?:\[\s*[\]'"{]|\{\s*['"])""")
 def accepted(item: Mapping[str, Any], *, path: str) -> tuple[str, ...]:
     """Return the answers of which any one is right, without repetitions; none if the value is one answer.
 
-    Raises BadLineError for a list that is empty, or of which it is not clear whether one is enough.
+    Those of a column of other names for the answer (`ALIASES`) are among them. Raises BadLineError for a list that is
+    empty, or of which it is not clear whether one is enough.
     """
     name = canonical(path.removesuffix(ANY_OF).rpartition(".")[2])
     is_list = path.endswith(ANY_OF) or name in (*LISTS, *SETS)
@@ -41,6 +44,8 @@ def accepted(item: Mapping[str, Any], *, path: str) -> tuple[str, ...]:
             values = target if isinstance(target, list) else [target]
         case [*values] if is_list:
             pass
+        case str() as text if text.strip() and (names := _aliases(item)) is not None:
+            values = [text, *names]
         case _:
             return ()
     answers = tuple(dict.fromkeys(text for each in values for text in _answer(each, column=path)))
@@ -55,6 +60,19 @@ def accepted(item: Mapping[str, Any], *, path: str) -> tuple[str, ...]:
     return answers
 
 
+def alone(value: Any) -> Any:
+    """Return the only element of a list of one text or number, which is that answer; any other value unchanged."""
+    is_one = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str | int | float)
+    return value[0] if is_one else value
+
+
+def _aliases(item: Mapping[str, Any]) -> list[Any] | None:
+    """Return the list of other names for the answer that a column holds; None if there is no such column."""
+    column = next((name for name in item if canonical(name) in ALIASES), None)
+    value = None if column is None else _decoded(item[column], column=column)
+    return value if isinstance(value, list) else None
+
+
 def note_on_accepted(item: Mapping[str, Any], *, path: str) -> str | None:
     """Return a sentence on what is read from a list or an object; None if a row's answer is neither."""
     value = value_at(item, path)
@@ -62,7 +80,7 @@ def note_on_accepted(item: Mapping[str, Any], *, path: str) -> str | None:
         return f"Any one of the answers in '{path:.60}' is right; the first is shown and given to the teacher."
     if isinstance(value, dict):
         part = f"for a part of it, map its path, '{path:.60}.KEY'"
-    elif isinstance(value, list):
+    elif isinstance(value, list) and alone(value) is value:
         part = f"if any one of it is right, map '{path:.60}{ANY_OF}'"
     else:
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.datasets.formats.json_lines import BadLineError
-from backend.datasets.rows.accepted import accepted, note_on_accepted
+from backend.datasets.rows.accepted import accepted, alone, note_on_accepted
 from backend.datasets.rows.messages import answer_of_messages, reply_of
 from backend.datasets.rows.numbered import letter_of
 from backend.datasets.rows.paths import text_at, text_of, value_at
@@ -50,7 +50,7 @@ def reference_of(item: Mapping[str, Any], *, shape: Shape) -> Reference:
         return Reference(answer=several[0], solution=solution, trajectory=trajectory, accepted=several)
     if answer is None and shape.first_choice is not None:
         answer = letter_of(item, shape=shape, first=int(shape.first_choice))
-    answer = text_of(given) if answer is None else answer
+    answer = text_of(alone(given)) if answer is None else answer
     if shape.has_answer_mark:
         worked, answer = _split_at_mark(answer)
         solution = solution or worked or None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from backend.datasets.reading.isolated import run_isolated
-from backend.datasets.versions.create import new_version, split
+from backend.datasets.versions.create import Split, new_version, split
 from backend.datasets.versions.edits import Edit
 from backend.datasets.versions.filters import Filter
 from backend.db.audit import AuditAction
@@ -24,6 +24,7 @@ WAIT_S = 60.0
 DEADLINE_S = 900.0
 
 _slots = threading.BoundedSemaphore(CONCURRENT_TASKS)
+"""Of this process, like the fork server of its children: they share its memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,22 +58,11 @@ class SplitTask:
     file_id: str
     project: str
     audit_action: AuditAction
-    share: float | None
-    rows: int | None
-    seed: int
-    stratify_by: str | None
+    split: Split
 
     def create(self) -> list[str]:
         with transaction(project=self.project) as session:
-            sides = split(
-                session,
-                self.file_id,
-                project=self.project,
-                share=self.share,
-                rows=self.rows,
-                seed=self.seed,
-                stratify_by=self.stratify_by,
-            )
+            sides = split(session, self.file_id, self.split, project=self.project)
             return _recorded(session, self, created=[file.id for file in sides])
 
 

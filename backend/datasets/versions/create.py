@@ -5,10 +5,11 @@ Not covered: writing the new file (`write`), and which rows filters and splits c
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, any_, literal, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from backend.datasets.analysis.leakage import BY_ANSWER, RowPlacement, stratum_of, validation_count, validation_side
 from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, raw_row
@@ -24,7 +25,7 @@ from backend.datasets.versions.inherited import InheritedImages
 from backend.datasets.versions.selection import left_out
 from backend.datasets.versions.write import Content, store_derived_file
 from backend.db.base import Json
-from backend.db.files import ROWS_TOGETHER, DatasetRow, File
+from backend.db.files import ROWS_TOGETHER, DatasetRow, File, family_of, lock_file
 from backend.errors import AppError, not_found
 
 
@@ -52,7 +53,7 @@ def new_version(
             appended=list(appended.values()),
         )
         _require_change(parent, content, has_request=bool(edits or filters))
-        taken = {each.filename for each in family(session, parent)}
+        taken = {each.filename for each in family_of(session, parent)}
         return store_derived_file(
             session,
             parent,
@@ -63,36 +64,37 @@ def new_version(
         )
 
 
-def split(
-    session: Session,
-    file_id: str,
-    *,
-    project: str,
-    share: float | None,
-    rows: int | None,
-    seed: int,
-    stratify_by: str | None,
-) -> tuple[File, File]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """How to draw the validation rows: how many (a `share` of the rows, or `rows`), by which seed and stratum."""
+
+    share: float | None
+    rows: int | None
+    seed: int
+    stratify_by: str | None
+
+
+def split(session: Session, file_id: str, wanted: Split, *, project: str) -> tuple[File, File]:
     """Create (training file, validation file) with every row in one of them. Raises AppError if a side is too small."""
     parent = _parent(session, file_id, project=project)
-    count = rows if rows is not None else validation_count(parent.row_count, share=share or 0)
+    count = wanted.rows if wanted.rows is not None else validation_count(parent.row_count, share=wanted.share or 0)
     try:
-        validation = validation_side(_placements(session, parent, stratify_by=stratify_by), count=count, seed=seed)
+        placements = _placements(session, parent, stratify_by=wanted.stratify_by)
+        validation = validation_side(placements, count=count, seed=wanted.seed)
     except ValueError as error:
         raise AppError(
             f"'{parent.filename}' cannot be split: {error}. Add rows, or ask for fewer validation rows.",
             code="too_few_rows",
-            param="share" if rows is None else "rows",
+            param="share" if wanted.rows is None else "rows",
         ) from None
-    settings = {"share": share, "rows": rows, "seed": seed, "stratify_by": stratify_by}
     sides = []
     for side in ("train", "validation"):
         kept = [number for number in range(parent.row_count) if (number in validation) == (side == "validation")]
-        by = f", stratified by {stratify_by}" if stratify_by else ""
+        by = f", stratified by {wanted.stratify_by}" if wanted.stratify_by else ""
         summary = change.sentence(
-            f"{side} side of a split: {len(kept):,} of {parent.row_count:,} rows, seed {seed}{by}"
+            f"{side} side of a split: {len(kept):,} of {parent.row_count:,} rows, seed {wanted.seed}{by}"
         )
-        figures = {"side": side, **{name: value for name, value in settings.items() if value is not None}}
+        figures = {"side": side, **{name: value for name, value in asdict(wanted).items() if value is not None}}
         sides.append(
             store_derived_file(
                 session,
@@ -106,22 +108,9 @@ def split(
     return sides[0], sides[1]
 
 
-def family(session: Session, file: File) -> list[File]:
-    """Return the file, its ancestors, and all their descendants; the oldest first."""
-    ancestors = select(File.id, File.parent_id).where(File.id == file.id).cte("ancestors", recursive=True)
-    ancestors = ancestors.union(select(File.id, File.parent_id).join(ancestors, File.id == ancestors.c.parent_id))
-    members = select(ancestors.c.id).cte("members", recursive=True)
-    child = aliased(File)
-    members = members.union(select(child.id).join(members, child.parent_id == members.c.id))
-    relatives = select(File).where(File.id.in_(select(members.c.id)), File.project_id == file.project_id)
-    return list(session.scalars(relatives.order_by(File.created_at, File.id)))
-
-
 def _parent(session: Session, file_id: str, *, project: str) -> File:
     """Return the project's file, locked against deletion until the files created from it are stored."""
-    file = session.scalar(
-        select(File).where(File.id == file_id, File.project_id == project).with_for_update(read=True, key_share=True)
-    )
+    file = lock_file(session, file_id, project=project)
     if file is None:
         raise not_found("file", file_id)
     return require_processed(file)

@@ -105,7 +105,7 @@ def store_derived_file(
         "encoding": "utf-8",
         "on_bad_rows": OnBadRows.REJECT,
         "images": _images(session, file),
-        "duplicates": repeated_rows(session, file.id),
+        "duplicates": repeated_rows(session, file),
     }
     file.report = report.to_json()
     session.flush()

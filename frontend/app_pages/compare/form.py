@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.jobs import Method
-from frontend.api.types import Json
+from frontend.api.types import Json, Method
 from frontend.app_pages.compare.request import BUDGETS, USUAL, arms, comparison_body, job_of_arm, lacking
 from frontend.components import choices, estimate, instruction_field, rights, setting_fields
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import units
-from frontend.words.job_settings import MAIN, OFFERED, PRESETS, inlined, methods, request_body
+from frontend.words.job_settings import MAIN, OFFERED, inlined, methods, presets, request_body
 from frontend.words.training_plans import usual_arms
 
 MOST_SEEDS = 10
@@ -61,7 +60,7 @@ def show(client: Client) -> None:
     report = client.file_report(chosen.dataset["id"])
     solved = bool(report["good"]) and report["with_solution"] == report["good"]
     compared = _arms(facts, usual=usual_arms(solved=solved))
-    preset = _preset(solved=solved)
+    preset = _preset(schema, solved=solved)
     st.subheader("Shared settings", anchor=False)
     settings = {
         **USUAL,
@@ -94,7 +93,7 @@ def show(client: Client) -> None:
         stops.append("Choose at least two methods.")
     if any(facts[name]["teacher"] == "external" for name in compared.names) and not compared.teacher_model:
         stops.append("Enter the larger teacher model.")
-    stops += lacking(compared.names, facts=facts, preset=preset, report=report)
+    stops += lacking(compared.names, schema=schema, preset=presets(schema)[preset], report=report)
     _start(client, body, stops, runs=len(compared.names) * compared.seeds)
 
 
@@ -142,17 +141,18 @@ def _arms(facts: dict[str, Method], *, usual: Sequence[str]) -> ComparisonArms:
     return ComparisonArms(ordered, larger, int(seeds))
 
 
-def _preset(*, solved: bool) -> str:
+def _preset(schema: Json, *, solved: bool) -> str:
+    described = presets(schema)
     preset: str = st.segmented_control(
         "Preset",
-        list(PRESETS),
-        format_func=lambda name: PRESETS[name][0],
+        list(described),
+        format_func=lambda name: described[name]["title"],
         default="steady" if solved else "paper",
         required=True,
         key="cmp_preset",
         help="Used only by methods whose teacher sees a hint.",
     )
-    st.caption(PRESETS[preset][1])
+    st.caption(described[preset]["summary"])
     return preset
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from frontend.api.jobs import Method
-from frontend.api.types import FileReport, Json
-from frontend.words.job_settings import NEEDED, hint_in_rows, rows_without
+from frontend.api.types import FileReport, Json, Method, PresetFacts
+from frontend.words.job_settings import hint_in_rows, hints, rows_without
+from frontend.words.job_settings import methods as described
 
 BUDGETS = {"steps": "steps", "tokens": "tokens", "seconds": "time"}
 """Labels of the API's budget units."""
@@ -42,20 +42,20 @@ def job_of_arm(body: Json, arm: Json) -> Json:
     return {**job, "method": method, "seed": body["seeds"][0]}
 
 
-def lacking(methods: Sequence[str], *, facts: Mapping[str, Method], preset: str, report: FileReport) -> list[str]:
+def lacking(methods: Sequence[str], *, schema: Json, preset: PresetFacts, report: FileReport) -> list[str]:
     """Return a sentence for each method that needs texts which the rows do not have: hints, or what it imitates."""
-    found = []
+    found, facts = [], described(schema)
     for name in methods:
         if facts[name]["imitates"] and not report["with_solution"]:
             found.append(
                 f"{facts[name]['title']} imitates worked solutions, and 0 of {report['good']:,} rows have one. "
                 "Remove the method, or choose another dataset."
             )
-        hint = hint_in_rows({}, method=facts[name], preset=preset)
+        hint = hint_in_rows({}, method=facts[name], preset=preset, schema=schema)
         without = rows_without(hint, report, settings={})
         if hint is not None and without:
             found.append(
-                f"{facts[name]['title']} needs a hint that {without:,} of {report['good']:,} rows lack: they have "
-                f"{NEEDED[hint][1]}. Remove the method, or choose the other preset or another dataset."
+                f"{facts[name]['title']} needs a hint that {without:,} of {report['good']:,} rows lack: they have no "
+                f"{hints(schema)[hint]['lack']}. Remove the method, or choose the other preset or another dataset."
             )
     return found

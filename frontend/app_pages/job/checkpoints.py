@@ -10,7 +10,7 @@ from frontend.api import Client
 from frontend.api.types import CheckpointObject
 from frontend.components import downloads
 from frontend.components.job_feed import JobFeed
-from frontend.words import units
+from frontend.words import held_out, units
 
 READ = "checkpoints_read"
 FOLLOW_S = 6.0
@@ -68,10 +68,13 @@ def _row(feed: JobFeed, checkpoint: CheckpointObject, *, best: float | None, zon
     with st.container(width="stretch", gap=None):
         before = ", before training" if checkpoint["step_number"] == 0 else ""
         st.markdown(f"**Step {checkpoint['step_number']:,}**{before}")
-        held_out = "no held-out score at this step" if score is None else f"held-out score {score:.3f}"
+        measured = "score on the questions that choose" if _chooses(feed) else "held-out score"
+        scored = f"no {measured} at this step" if score is None else f"{measured} {score:.3f}"
         size = units.size(checkpoint["x_size_bytes"])
-        st.caption(f"{held_out} · {units.moment(checkpoint['created_at'], zone)} · {size}")
-    if score is not None and score == best:
+        st.caption(f"{scored} · {units.moment(checkpoint['created_at'], zone)} · {size}")
+    if _chooses(feed) and checkpoint["step_number"] == _kept_step(feed):
+        st.badge("Kept", icon=":material/star:", color="green")
+    elif not _chooses(feed) and score is not None and score == best:
         st.badge("Best", icon=":material/star:", color="green")
     st.page_link(
         "app_pages/playground/page.py",
@@ -88,6 +91,16 @@ def _row(feed: JobFeed, checkpoint: CheckpointObject, *, best: float | None, zon
             args=(checkpoint["id"],),
             help="As a merged model or as GGUF.",
         )
+
+
+def _chooses(feed: JobFeed) -> bool:
+    """Report whether half of the held-out questions choose which step is kept."""
+    return bool(feed.job["method"]["reinforcement"]["x_rlsd"].get("keep") == "best")
+
+
+def _kept_step(feed: JobFeed) -> int | None:
+    after = held_out.measured(feed.evaluations, "trained")
+    return None if after is None else after["step"]
 
 
 def _open_downloads(checkpoint_id: str) -> None:

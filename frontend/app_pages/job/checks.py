@@ -1,11 +1,8 @@
 """The results of a job's checks before training, and whether a failed one was overridden."""
 
-from typing import cast
-
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.checks import SelfCheckResult
 from frontend.api.types import JobObject
 from frontend.components import check_matrix, check_references, check_verdict
 from frontend.session import state
@@ -42,8 +39,8 @@ def _texts(job_id: str, client: Client) -> None:
     kept = st.session_state.get(KEPT)
     if kept is None or kept[0] != job_id:
         with problems.shown():
-            kept = (job_id, client.job_checks(job_id)["self_check"] or {})
+            kept = (job_id, client.job_checks(job_id)["self_check"])
             st.session_state[KEPT] = kept
-    if kept is not None and kept[0] == job_id:
+    if kept is not None and kept[0] == job_id and kept[1] is not None:
         check_matrix.show(kept[1], key="job_self_check_matrix")
-        check_references.show(cast("SelfCheckResult", kept[1]))
+        check_references.show(kept[1])

@@ -10,7 +10,7 @@ from frontend.components.job_feed import JobFeed
 from frontend.widgets import problems
 from frontend.words import job_settings
 from frontend.words.markdown import plain
-from frontend.words.rollouts import credit_in_words, success_above
+from frontend.words.rollouts import credit_in_words, practises, success_above
 
 KEPT = "credit_kept"
 LONG, LONG_LINES = 300, 6
@@ -26,8 +26,11 @@ def show(feed: JobFeed, client: Client, rollout_id: str) -> None:
         kept = (feed.job_id, rollout_id, rollout, tokens)
         st.session_state[KEPT] = kept
     rollout, tokens = kept[2:]
-    st.subheader(f"Row {rollout['row']:,}, sample {rollout['sample']}, step {rollout['step']:,}", anchor=False)
-    asked_rows.show(feed, client, rollout["row"])
+    practised = "" if rollout["hint"] is None else ", practice"
+    st.subheader(
+        f"Row {rollout['row']:,}, sample {rollout['sample']}, step {rollout['step']:,}{practised}", anchor=False
+    )
+    asked_rows.show(feed, client, rollout["row"], hint=rollout["hint"])
     head(feed, rollout)
     if rollout["record"]["reason"]:
         st.caption(f"The verifier: {plain(rollout['record']['reason'])}")
@@ -47,7 +50,7 @@ def head(feed: JobFeed, rollout: RolloutObject) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         score.badge(record, above=above)
         score.score(record, above=above)
-        st.caption(credit_in_words(rollout), width="content")
+        st.caption(credit_in_words(rollout, practises=practises(feed.job)), width="content")
         if rollout["truncated"]:
             st.badge("truncated", color="orange", icon=":material/content_cut:")
 

@@ -11,6 +11,7 @@ ABOVE, BELOW = "better than its group", "worse than its group"
 COMPONENT = "component_"
 """What the metric of a component's mean begins with."""
 CHART_PX = 280
+PRACTISED = "Practice: right completions"
 CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
     "Truncated and empty completions": ("share", {"truncated": "truncated", "empty": "empty"}),
@@ -21,6 +22,17 @@ CURVES: dict[str, tuple[str, dict[str, str]]] = {
         {"skipped": "no signal", "unheard": "no teacher"},
     ),
     "Groups resampled": ("groups", {"groups_resampled": "groups"}),
+    PRACTISED: (
+        "share of completions",
+        {"practice_right_before": "as asked", "practice_right": "with the hint"},
+    ),
+    "Practice: reward": ("score", {"practice_reward_mean": "with the hint"}),
+    "Practice: groups": ("groups", {"practice_groups": "practised"}),
+    "Practice: groups with signal": ("share", {"practice_mixed": "mixed"}),
+    "Practice: leakage": (
+        "share of completions",
+        {"practice_leakage": "mention a hint", "practice_copied": "copy the hint"},
+    ),
     "Entropy": ("nats per token", {"entropy": "entropy"}),
     "Distance to the base model": ("KL, nats per token", {"kl_to_start": "KL"}),
     "Penalised distance to the base model": ("KL, nats per token", {"kl": "KL"}),
@@ -77,6 +89,15 @@ def curves(feed: JobFeed) -> None:
         st.subheader("Groups", anchor=False, help="Only questions answered both right and wrong have a signal.")
         charts.group_shares(feed.metrics, key="group_shares")
     _components(feed.metrics)
+    if PRACTISED in available(feed.metrics):
+        st.subheader(
+            "Practice",
+            anchor=False,
+            help="Failed questions, sampled once more with a hint in the prompt: the share of right completions before "
+            "and with it. The curves above do not contain these completions.",
+        )
+        unit, series = CURVES[PRACTISED]
+        charts.metric_curves(feed.metrics, series, unit=unit, key="practice_curve")
 
 
 def _components(metrics: list[StepMetrics]) -> None:

@@ -18,6 +18,8 @@ CHART_PX = 360
 SHOWN = {
     "Hint against placebo": "The mean absolute log-ratio: how much a hint changes a token's log-probability.",
     "Leakage": "Completions that mention a reference or a hint.",
+    "Practice: leakage": "Completions of practice, which saw a hint, that mention it or repeat eight of its words in a "
+    "row. What matters is that the completions without one do not: see Leakage.",
     "Distance to the base model": "The KL divergence from the base model, in nats per token.",
 }
 """Curves, and what they show."""

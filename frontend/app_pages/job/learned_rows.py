@@ -95,7 +95,7 @@ def _listed(feed: JobFeed, client: Client, found: RowsPage) -> None:
         st.caption("Select a line to see the whole question and its right answer.")
         return
     row = rows[lines[0]]
-    asked_rows.show(feed, client, row["row"])
+    asked_rows.show(feed, client, row["row"], hint=None)
     st.button(
         f"Show the answers of step {row['last_step']:,}",
         icon=":material/view_column:",

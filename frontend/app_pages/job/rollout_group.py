@@ -1,9 +1,11 @@
 """All samples of one question in one step, side by side."""
 
+from dataclasses import dataclass
+
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import RolloutObject
+from frontend.api.types import ListRolloutsQuery, RolloutObject
 from frontend.app_pages.job import credit
 from frontend.components import asked_rows
 from frontend.components.job_feed import JobFeed
@@ -15,20 +17,30 @@ MOST = 256
 CARD_PX, TEXT_PX = 330, 240
 
 
-def show(feed: JobFeed, client: Client, *, step: int, row: int) -> None:
-    kept: tuple[str, int, int, list[RolloutObject]] | None = st.session_state.get(KEPT)
-    if kept is None or kept[:3] != (feed.job_id, step, row):
-        found = client.rollouts(feed.job_id, filters={"step": step, "row": row}, after=None, limit=MOST)["data"]
-        kept = (feed.job_id, step, row, found)
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A question in a step: as it is asked, or with a hint in practice."""
+
+    step: int
+    row: int
+    practice: bool
+
+
+def show(feed: JobFeed, client: Client, group: Group) -> None:
+    kept: tuple[str, Group, list[RolloutObject]] | None = st.session_state.get(KEPT)
+    if kept is None or kept[:2] != (feed.job_id, group):
+        filters: ListRolloutsQuery = {"step": group.step, "row": group.row, "practice": group.practice}
+        kept = (feed.job_id, group, client.rollouts(feed.job_id, filters=filters, after=None, limit=MOST)["data"])
         st.session_state[KEPT] = kept
-    group = kept[3]
-    st.subheader(f"Row {row:,} in step {step:,}: {tally(group, above=success_above(feed.job))}", anchor=False)
-    asked_rows.show(feed, client, row)
-    if not group:
+    rollouts = kept[2]
+    where = f"Row {group.row:,} in step {group.step:,}{', practice' if group.practice else ''}"
+    st.subheader(f"{where}: {tally(rollouts, above=success_above(feed.job))}", anchor=False)
+    asked_rows.show(feed, client, group.row, hint=rollouts[0]["hint"] if rollouts else None)
+    if not rollouts:
         st.info("This question was not used in this step.", icon=":material/search_off:")
         return
     with st.grid(min_column_width=CARD_PX):
-        for rollout in group:
+        for rollout in rollouts:
             with st.container(border=True, height="stretch"):
                 st.markdown(f"**Sample {rollout['sample']}**")
                 credit.head(feed, rollout)
@@ -39,7 +51,7 @@ def show(feed: JobFeed, client: Client, *, step: int, row: int) -> None:
 
 def link(rollout: RolloutObject, *, key: str) -> None:
     """Show a button that opens the completion's group."""
-    place = f"{rollout['step']}-{rollout['row']}"
+    place = f"{rollout['step']}-{rollout['row']}{'' if rollout['hint'] is None else '-practice'}"
     st.button(
         "Whole group",
         icon=":material/view_column:",

@@ -1,7 +1,7 @@
 """The Completions tab: cards with filters and search; each links to its group and to its token credit.
 
-The address contains what is open (`?group=STEP-ROW`, `?rollout=rollout-…`), the filters of the cards, and the
-completion after which they start (`?after=rollout-…`).
+The address contains what is open (`?group=STEP-ROW`, `?group=STEP-ROW-practice`, `?rollout=rollout-…`), the filters
+of the cards, and the completion after which they start (`?after=rollout-…`).
 """
 
 import json
@@ -20,7 +20,7 @@ from frontend.session import state
 from frontend.widgets import paging, problems
 from frontend.words import units
 from frontend.words.markdown import plain
-from frontend.words.rollouts import OUTCOMES, RolloutQuery, Scope
+from frontend.words.rollouts import OUTCOMES, RolloutQuery, Scope, practises
 
 PAGE, MOST = 12, 100
 FOLLOW_S = 6.0
@@ -28,6 +28,7 @@ FOLLOW_S = 6.0
 SHOWN, READ = "rollouts_shown", "rollouts_read"
 SCOPES: dict[Scope, str] = {"newest": "Newest step", "one": "One step", "all": "All steps"}
 CARD_PX, TEXT_PX = 360, 150
+HINT_CHARACTERS = 120
 MAX_SEARCH_CHARACTERS = 200
 OPEN = ("rollout", "group")
 """Query names of the views that can be open in place of the cards; the innermost first."""
@@ -66,7 +67,7 @@ def panel(feed: JobFeed, client: Client) -> None:
         if rollout_id:
             credit.show(feed, client, rollout_id)
         elif group:
-            rollout_group.show(feed, client, step=group[0], row=group[1])
+            rollout_group.show(feed, client, group)
 
 
 def _close(*names: str) -> None:
@@ -80,9 +81,9 @@ def _narrow() -> None:
     paging.to_first()
 
 
-def _group_of_address() -> tuple[int, int] | None:
-    match = re.fullmatch(r"(\d{1,9})-(\d{1,9})", state.address("group") or "", re.ASCII)
-    return None if match is None else (int(match[1]), int(match[2]))
+def _group_of_address() -> rollout_group.Group | None:
+    match = re.fullmatch(r"(\d{1,9})-(\d{1,9})(-practice)?", state.address("group") or "", re.ASCII)
+    return None if match is None else rollout_group.Group(int(match[1]), int(match[2]), practice=match[3] is not None)
 
 
 def _step_of_place() -> int | None:
@@ -131,6 +132,14 @@ def _filters(feed: JobFeed) -> RolloutQuery:
             on_change=_narrow,
         )
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        practice = practises(feed.job) and st.toggle(
+            "Practice",
+            key="practice",
+            bind="query-params",
+            on_change=_narrow,
+            help="The completions of questions that were sampled again with a hint in the prompt. They are not part of "
+            "the reward curve, and are not listed with the others.",
+        )
         outcomes = st.pills(
             "Verdict",
             list(OUTCOMES),
@@ -158,6 +167,7 @@ def _filters(feed: JobFeed) -> RolloutQuery:
         scope=scope,
         step=step if scope != "all" else None,
         row=None if row is None else int(row),
+        practice=practice,
         outcomes=tuple(outcomes),
         mixed=mixed,
         with_tokens=with_tokens,
@@ -215,7 +225,7 @@ def _cards(feed: JobFeed, client: Client, found: CachedRollouts, query: RolloutQ
 def _counted(found: CachedRollouts, query: RolloutQuery) -> str:
     """Describe the cards: `All steps: the newest 100 matching completions.`"""
     where = "All steps" if query.scope == "all" else f"Step {query.step or found.step:,}"
-    number = units.count(len(found.page["data"]), "completion")
+    number = units.count(len(found.page["data"]), "completion") + (" of practice" if query.practice else "")
     which = ""
     if paging.after() is not None:
         which = "the next "
@@ -230,6 +240,8 @@ def _card(feed: JobFeed, rollout: RolloutObject, question: FileRow | None) -> No
     st.caption(f"Row {rollout['row']:,}, step {rollout['step']:,}, sample {rollout['sample']}")
     credit.head(feed, rollout)
     credit.text(rollout, height_px=TEXT_PX)
+    if rollout["hint"] is not None:
+        st.caption(f"Practice: the prompt had the hint “{plain(rollout['hint'][:HINT_CHARACTERS])}”.")
     if rollout["record"]["reason"]:
         st.caption(plain(rollout["record"]["reason"][:300]))
     with st.container(horizontal=True):

@@ -10,11 +10,11 @@ from frontend.api import Client
 from frontend.api.types import Json
 from frontend.components.job_feed import JobFeed
 from frontend.words import job_settings, verifiers
-from frontend.words.job_settings import ASKING, MAIN, NESTED, PRESETS, SCHEMAS, SECTIONS, Setting, facts_of, inlined
+from frontend.words.job_settings import ASKING, MAIN, NESTED, SCHEMAS, SECTIONS, Setting, facts_of, inlined, presets
 from frontend.words.markdown import plain
 
-KEPT = "job_told_schemas"
-TITLES = {"warm_start": "Warm start", "lora": "Adapter (LoRA)"}
+KEPT = "job_settings_schemas"
+TITLES = {"warm_start": "Warm start", "practice": "Practice", "lora": "Adapter (LoRA)"}
 
 
 def panel(feed: JobFeed, client: Client) -> None:
@@ -39,7 +39,7 @@ def panel(feed: JobFeed, client: Client) -> None:
                 "app_pages/verifiers/page.py", label="Verifier", icon=":material/fact_check:", query_params=link
             )
     st.markdown(f"**{facts['title']}**: {facts['summary']}")
-    preset = f", preset {PRESETS[chosen['preset']][0]}" if chosen.get("preset") in PRESETS else ""
+    preset = f", preset {presets(schema)[chosen['preset']]['title']}" if "preset" in chosen else ""
     verifier_name = verifiers.of_job(job)
     made_of = f"Base model {plain(job['model'])}{preset}; verifier: {plain(verifier_name)}"
     st.caption(f"{made_of}; seed {job['seed']}; job {job['id']}.")
@@ -51,7 +51,7 @@ def panel(feed: JobFeed, client: Client) -> None:
         ]
         _table(title, shown, settings, chosen=chosen, schema=schema)
     for name, section in NESTED.items():
-        inner: Json = settings.get(name, {})  # jobs of earlier releases had no warm start
+        inner: Json = settings.get(name) or {}  # practice is None if it is off; earlier releases had no warm start
         shown = [setting for setting in section if setting.is_shown(inner)]
         _table(TITLES[name], shown, inner, chosen=chosen.get(name) or {}, schema=schemas[SCHEMAS[name]])
     with st.expander("All settings as JSON", icon=":material/data_object:", key="job_json"):
@@ -84,6 +84,14 @@ def _table(title: str, settings: Sequence[Setting], values: Json, *, chosen: Jso
         st.table(lines, hide_index=True, border="horizontal", alt=f"Settings: {title}")
 
 
+def quantity(setting: Setting, value: float) -> str:
+    """Write a number with its unit, or the word that 0 stands for."""
+    if value == 0 and setting.zero:
+        return setting.zero
+    number = f"{value:,}" if setting.kind == "whole" else f"{value:g}"
+    return f"{number} {setting.unit.removesuffix('s') if value == 1 else setting.unit}".strip()
+
+
 def in_words(setting: Setting, value: Any, *, schema: Json) -> str:
     if value is None or value == "":
         return "none"
@@ -92,5 +100,5 @@ def in_words(setting: Setting, value: Any, *, schema: Json) -> str:
     if setting.kind == "pair":
         return " and ".join(f"{number:g}" for number in value)
     if setting.kind in ("whole", "number"):
-        return f"{value:,}" if setting.kind == "whole" else f"{value:g}"
+        return quantity(setting, value)
     return facts_of(schema, setting.name).titles.get(str(value), str(value))

@@ -9,6 +9,7 @@ from frontend.api.types import JobObject, Json
 from frontend.app_pages.models import use_code
 from frontend.components.held_out_verdict import verdict
 from frontend.words import units, verifiers
+from frontend.words.job_settings import TARGETS
 
 
 def card(client: Client, job: JobObject, manifest: Json) -> None:
@@ -43,6 +44,9 @@ def facts(job: JobObject, manifest: Json) -> None:
         "Trained tokens": f"{job['trained_tokens'] or 0:,}",
         "Seed": str(manifest["job"]["seed"]),
     }
+    warm = settings.get("warm_start", {})
+    if warm.get("rows"):
+        values["Imitated first"] = f"the {TARGETS[warm['target']]}s of up to {units.count(warm['rows'], 'row')}"
     if settings.get("instruction"):
         values["Instruction"] = settings["instruction"]
     st.write(

@@ -4,18 +4,18 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from frontend.api.jobs import Method
-from frontend.api.types import FileReport, Json
+from frontend.api.types import FileReport, Json, Method
 from frontend.components import setting_fields
 from frontend.words import units
 from frontend.words.job_settings import (
     ADAPTER,
     MAIN,
-    PRESETS,
+    PRACTICE,
     SECTIONS,
     WARM_START,
     facts_of,
     methods,
+    presets,
     settings_for,
     warm_rows,
     with_target,
@@ -117,18 +117,19 @@ def _method(schema: Json, *, compared: bool) -> tuple[str, str]:
     if found[method]["teacher"] != "hinted":
         right.caption("This method does not show a hint to a teacher, so it has no preset.")
         return method, "paper"
+    described = presets(schema)
     with right:
         chosen = st.segmented_control(
             "Preset",
-            list(PRESETS),
-            format_func=lambda name: PRESETS[name][0],
+            list(described),
+            format_func=lambda name: described[name]["title"],
             required=True,
             key="preset",
             help="Steady is preselected if every row has a worked solution, for which it was designed; As published "
             "needs only answers.",
         )
         preset = str(chosen)
-        st.caption(PRESETS[preset][1])
+        st.caption(described[preset]["summary"])
     return method, preset
 
 
@@ -168,6 +169,7 @@ def more(
             f"{units.count(report['good'], 'row')} have the {target}."
         )
         filled |= {"warm_start": warm} if warm else {}
+        practice = _practice(schemas["Practice"]) if method["rewarded"] else None
         st.markdown("**Adapter (LoRA)**")
         lora = setting_fields.fields(ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3, planned={})
         seed = None
@@ -181,7 +183,22 @@ def more(
                 key="job_seed",
                 help="The same seed and settings reproduce the job.",
             )
-    return filled | ({"lora": lora} if lora else {}), None if seed is None else int(seed)
+    nested = ({"lora": lora} if lora else {}) | ({} if practice is None else {"practice": practice})
+    return filled | nested, None if seed is None else int(seed)
+
+
+def _practice(schema: Json) -> Json | None:
+    """Show the switch of practice, and its settings if it is on. Returns those filled in; None if it is off."""
+    st.markdown("**Practice**")
+    practises = st.toggle(
+        "Practise failed questions with a hint",
+        key="practise",
+        help="Questions that the model mostly fails are sampled once more with the hint in the prompt, and trained on "
+        "under that prompt. Evaluations never have it.",
+    )
+    if not practises:
+        return None
+    return setting_fields.fields(PRACTICE, schema=schema, key="set_practice", columns=3, planned={})
 
 
 def in_words(settings: Json, schema: Json, *, method: str, preset: str) -> str:
@@ -196,7 +213,7 @@ def in_words(settings: Json, schema: Json, *, method: str, preset: str) -> str:
     before = f"Imitation of {units.count(first, 'row')}, then " if first else ""
     if facts["imitates"]:
         return f"{before}{steps:,.0f} steps × {batch:,.0f} texts of rows to imitate. {facts['title']}."
-    how = facts["title"] + (f", {PRESETS[preset][0].lower()}" if facts["teacher"] == "hinted" else "")
+    how = facts["title"] + (f", {presets(schema)[preset]['title'].lower()}" if facts["teacher"] == "hinted" else "")
     return (
         f"{before}{steps:,.0f} steps × {batch:,.0f} questions × {group:,.0f} completions = "
         f"{steps * batch * group:,.0f} completions to generate and score. {how}."

@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.jobs import Method
-from frontend.api.types import FileReport, JobObject, Json
+from frontend.api.types import FileReport, JobObject, Json, Method, PresetFacts
 from frontend.app_pages.new_job import method as job_method
 from frontend.app_pages.new_job import prefill, preflight
 from frontend.components import choices, estimate, instruction_field, rights
@@ -18,12 +17,14 @@ from frontend.session import drafts, state
 from frontend.widgets import problems
 from frontend.words import starter, units
 from frontend.words.job_settings import (
-    NEEDED,
     SCHEMAS,
     allowed_name,
     hint_in_rows,
+    hints,
     inlined,
     methods,
+    practice_hint,
+    presets,
     request_body,
     rows_without,
 )
@@ -37,7 +38,7 @@ FILLED = "job_form_filled_from"
 
 @st.cache_data(ttl=600, show_spinner=False)
 def settings_schemas(_client: Client) -> dict[str, Json]:
-    """Return the API's schemas of the job's and the adapter's settings, with references resolved."""
+    """Return the API's schemas of a job's settings and of those that are nested, with references resolved."""
     schemas = _client.settings_schemas()
     return {name: inlined(schemas, name) for name in ("RlsdSettings", *SCHEMAS.values())}
 
@@ -63,6 +64,7 @@ def missing_first(*, files: bool, verifiers: bool) -> bool:
 def fill_from(source: JobObject, schema: Json, *, files: set[str], verifiers: set[str]) -> Json:
     """Fill the form once from a job. Returns its settings that have no field."""
     defaults = {name: about.get("default") for name, about in schema["properties"].items()}
+    defaults |= methods(schema)[source["method"]["reinforcement"]["x_rlsd"]["method"]]["defaults"]
     requested = prefill.requested_settings(source, defaults=defaults)
     filled = st.session_state.get(FILLED) == source["id"] and "job_dataset" in st.session_state
     if not filled:
@@ -87,16 +89,26 @@ def fill_from(source: JobObject, schema: Json, *, files: set[str], verifiers: se
     return prefill.without_field(requested)
 
 
-def blockers(report: FileReport, model: str | None, *, hint: str | None, settings: Json, method: Method) -> list[str]:
-    """Return why the API would refuse the job. `hint`: the hint that every row must have."""
+def blockers(
+    report: FileReport, model: str | None, *, settings: Json, method: Method, preset: PresetFacts, schema: Json
+) -> list[str]:
+    """Return why the API would refuse the job."""
     found = [] if model else ["Choose a base model."]
     if method["teacher"] == "external" and not settings.get("teacher_model"):
         found.append("Enter the larger teacher model under “More settings”.")
+    hint = hint_in_rows(settings, method=method, preset=preset, schema=schema)
     without = rows_without(hint, report, settings=settings)
     if hint is not None and without:
         found.append(
-            f"{without:,} of {units.count(report['good'], 'row')} have {NEEDED[hint][1]}, but the teacher's "
-            "hint needs it. Choose another hint, another preset, a method without a hint, or another dataset."
+            f"{without:,} of {units.count(report['good'], 'row')} have no {hints(schema)[hint]['lack']}, but the "
+            "teacher's hint needs it. Choose another hint, another preset, a method without a hint, or another dataset."
+        )
+    practised = practice_hint(settings, schema=schema)
+    lacking = 0 if practised is None else report["good"] - int(str(report.get(f"with_{practised}", report["good"])))
+    if practised is not None and lacking:
+        found.append(
+            f"{lacking:,} of {units.count(report['good'], 'row')} have no {hints(schema)[practised]['lack']}, but "
+            "practice shows it: choose another hint in the prompt, or another dataset."
         )
     return found
 
@@ -135,9 +147,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     name = written[:200] if compared else allowed_name(written)
     if name != written:
         st.caption(f"The name becomes **{plain(name)}**." if name else "This name has no letter or digit a to z.")
-    stops = blockers(
-        report, chosen.model, hint=hint_in_rows(more, method=facts, preset=preset), settings=more, method=facts
-    )
+    stops = blockers(report, chosen.model, settings=more, method=facts, preset=presets(schema)[preset], schema=schema)
     if compared and len(arms) < 2:
         stops.append("Choose at least two methods to compare.")
     if "preflight_rows" not in settings:

@@ -22,14 +22,14 @@ def requested_settings(job: JobObject, *, defaults: Json) -> Json:
 
 
 def widget_states(requested: Json) -> dict[str, Any]:
-    """Return the states of the settings' fields: `told_…`, `main_…`, `set_…`, `set_lora_…`, `set_warm_start_…`."""
-    found: dict[str, Any] = {}
+    """Return the states of the settings' fields: `told_…`, `main_…`, `set_…`, `set_warm_start_…`, `set_practice_…`."""
+    found: dict[str, Any] = {"practise": requested.get("practice") is not None}
     sections = [setting for section in SECTIONS.values() for setting in section]
     for prefix, settings, given in (
         ("told", ASKING, requested),
         ("main", MAIN, requested),
         ("set", sections, requested),
-        *((f"set_{name}", section, requested.get(name, {})) for name, section in NESTED.items()),
+        *((f"set_{name}", section, requested.get(name) or {}) for name, section in NESTED.items()),
     ):
         for setting in settings:
             value = given.get(setting.name)
@@ -47,7 +47,7 @@ def without_field(requested: Json) -> Json:
     }
     for name, section in NESTED.items():
         offered = {setting.name for setting in section}
-        inner = {key: value for key, value in requested.get(name, {}).items() if key not in offered}
+        inner = {key: value for key, value in (requested.get(name) or {}).items() if key not in offered}
         left |= {name: inner} if inner else {}
     return left
 

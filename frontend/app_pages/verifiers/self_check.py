@@ -5,8 +5,7 @@ from typing import cast
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.checks import SelfCheckResult
-from frontend.api.types import CheckVerdict, Json
+from frontend.api.types import Json, SelfCheckResult
 from frontend.components import (
     check_matrix,
     check_progress,
@@ -52,12 +51,11 @@ def panel(client: Client, grader: Json, *, verifier: str) -> None:
         ),
     )
     if found:
-        _result(found)
+        _result(cast("SelfCheckResult", found))
 
 
-def _result(found: Json) -> None:
+def _result(found: SelfCheckResult) -> None:
     with st.container(border=True, key="self_check_result"):
-        common: CheckVerdict = {name: found[name] for name in ("verdict", "summary", "findings")}  # type: ignore[assignment]
-        check_verdict.show(common)
+        check_verdict.show(found)
         check_matrix.show(found, key="self_check_matrix")
-        check_references.show(cast("SelfCheckResult", found))
+        check_references.show(found)

@@ -132,6 +132,34 @@ def test_a_step_that_started_within_the_budget_counts() -> None:
     assert analysed(*whole, budget="seconds", limit=last_s).arms[1].steps == []
 
 
+def keeping(whole: Run, *selections: float) -> Run:
+    """Return the run as one that keeps its best step, chosen by these scores."""
+    chosen = [replace(e, selection=score) for e, score in zip(whole.evaluations, selections, strict=True)]
+    return replace(whole, evaluations=chosen)
+
+
+@pytest.mark.parametrize(
+    ("selections", "limit", "kept"),
+    [
+        ((0.1, 0.6, 0.4), None, 50),
+        ((0.1, 0.6, 0.6), None, 50),
+        ((0.1, 0.6, 0.7), 60, 50),
+        ((0.1, 0.6, 0.7), None, 100),
+        ((0.6, 0.6, 0.5), None, 0),
+    ],
+)
+def test_a_run_that_keeps_its_best_step_is_compared_by_it_and_costs_all_its_steps(
+    selections: tuple[float, ...], limit: float | None, kept: int
+) -> None:
+    run_of_best = keeping(run("best", 0, 0.5), *selections)
+    found = analysed(run("grpo", 0, 0.5), run_of_best, budget="steps", limit=limit)
+    assert found.arms[1].steps == [kept]
+    assert found.arms[1].seconds == found.arms[0].seconds == (50 if limit else 100)
+    expected = next(e for e in run_of_best.evaluations if e.step == kept)
+    assert found.arms[1].score is not None
+    assert found.arms[1].score.mean == pytest.approx(np.mean(list(expected.means.values())))
+
+
 def test_only_questions_that_all_answered_count() -> None:
     whole, part = run("grpo", 0, 0.5), run("rlsd", 0, 0.5)
     unscored = [EvaluationScores(m.step, {**m.scores, 0: [None] * 4}) for m in part.evaluations]

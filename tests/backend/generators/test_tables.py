@@ -18,6 +18,7 @@ MADE_UP = """
             "Made-up length",
             symbol="m",
             unit="tokens",
+            zero="none",
             why="Nothing is made up.",
             part=Part.FADING,
             when=When("normalise", True),
@@ -56,13 +57,14 @@ def test_a_setting_that_was_added_is_in_the_schema_of_the_api(tree: Path) -> Non
     schema = json.loads(run(tree, code))["RlsdSettings"]["properties"]
     assert schema["made_up_steps"] == {
         "default": 7,
-        "description": "Steps that exist in a test only.",
+        "description": "Steps that exist in a test only. Unit: tokens.",
         "maximum": 9,
         "minimum": 3,
         "title": "Made Up Steps",
         "type": "integer",
         "x-symbol": "m",
         "x-unit": "tokens",
+        "x-zero": "none",
     }
     reading = {name for name, method in schema["method"]["x-methods"].items() if "made_up_steps" in method["reads"]}
     assert reading == {"rlsd", "rlsd_template", "cepo", "rlcsd"}
@@ -88,9 +90,13 @@ except Exception as error:
 
 
 def test_a_setting_that_was_added_is_in_the_form(tree: Path) -> None:
-    sections = sections_of((tree / "frontend" / "words" / "job_settings.json").read_text())
+    sections = sections_of(json.loads((tree / "frontend" / "words" / "job_settings.json").read_text()))
     [setting] = [each for each in sections["Credit assignment"] if each.name == "made_up_steps"]
-    assert (setting.label, setting.kind, setting.why) == ("Made-up length m (tokens)", "whole", "Nothing is made up.")
+    assert (setting.title, setting.kind, setting.why) == (
+        "Made-up length m (tokens; 0: none)",
+        "whole",
+        "Nothing is made up.",
+    )
     assert setting.is_shown({"normalise": True})
     assert not setting.is_shown({})
 

@@ -29,9 +29,24 @@ SCHEMAS = {
 }
 
 
+PATHS = {
+    "/v1/checks/{check_id}": {
+        "get": {
+            "operationId": "list_checks_v1_checks__check_id__get",
+            "parameters": [
+                {"name": "check_id", "in": "path", "required": True, "schema": {"type": "string"}},
+                {"name": "kind", "in": "query", "required": True, "schema": {"type": "string"}},
+                {"name": "limit", "in": "query", "description": "At most.", "schema": {"type": "integer"}},
+            ],
+        },
+        "delete": {"operationId": "delete_v1_checks__check_id__delete"},
+    }
+}
+
+
 def written(tmp_path: Path, imported: str) -> str:
     (tmp_path / "page.py").write_text(f"from frontend.api.types import {imported}\n")
-    document: dict[str, Any] = {"components": {"schemas": SCHEMAS}}
+    document: dict[str, Any] = {"components": {"schemas": SCHEMAS}, "paths": PATHS}
     return types_module(document, frontend=tmp_path)
 
 
@@ -50,6 +65,12 @@ def test_a_type_follows_its_parts_and_unused_ones_are_left_out(tmp_path: Path) -
 def test_all_pages_are_one_generic_type(tmp_path: Path) -> None:
     text = written(tmp_path, "Page")
     assert "class Page(TypedDict, Generic[Item]):\n    data: list[Item]\n" in text
+
+
+def test_a_query_is_a_type_named_after_its_operation(tmp_path: Path) -> None:
+    text = written(tmp_path, "ListChecksQuery")
+    assert '    kind: str\n    limit: NotRequired[int]\n    """At most."""\n' in text
+    assert "check_id:" not in text
 
 
 def test_a_type_that_the_api_lacks_is_refused(tmp_path: Path) -> None:

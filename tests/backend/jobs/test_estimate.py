@@ -50,6 +50,31 @@ def test_a_method_without_a_teacher_saves_its_time_and_one_with_adds_it() -> Non
     assert added.step_s.median == pytest.approx(9.0 + 3.0 / 3)
 
 
+def test_imitation_takes_an_update_over_one_text_per_question() -> None:
+    alone = estimate(settings(method="sft"), known=known(), held_out_rows=0)
+    assert alone is not None
+    assert alone.step_s.median == pytest.approx(3.0 / 8)
+    assert alone.total_tokens.median == 0
+    plain = estimate(settings(), known=known(), held_out_rows=0)
+    warm = estimate(settings(), known=known(), held_out_rows=0, warm_steps=16)
+    assert plain is not None
+    assert warm is not None
+    assert warm.total_s.median - plain.total_s.median == pytest.approx(16 * 3.0 / 8)
+    assert warm.total_tokens == plain.total_tokens
+    measured = estimate(settings(), known=known(), held_out_rows=50, warm_steps=16)
+    without = estimate(settings(), known=known(), held_out_rows=50)
+    assert measured is not None
+    assert without is not None
+    once = 50 * 4 * 100 * (4.0 / 6400)
+    assert measured.total_s.median - without.total_s.median == pytest.approx(16 * 3.0 / 8 + once)
+
+
+def test_a_budget_in_steps_counts_the_warm_start() -> None:
+    found = estimate(settings(budget=20), known=known(), held_out_rows=0, warm_steps=16)
+    assert found is not None
+    assert found.total_s.median == pytest.approx(16 * 3.0 / 8 + 4 * 10.0)
+
+
 def test_evaluations_count() -> None:
     plain = estimate(settings(), known=known(), held_out_rows=0)
     more = estimate(settings(eval_interval=25, eval_samples=4), known=known(), held_out_rows=50)

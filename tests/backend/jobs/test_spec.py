@@ -8,8 +8,10 @@ import pytest
 from backend.core.hints import HINTS, Hint
 from backend.core.methods import METHODS, MethodName, Part, method_named
 from backend.core.settings.choices import Preset
+from backend.core.settings.idle import idle_settings
 from backend.core.settings.spec import PRESETS, RlsdSettings, settings_of
 from backend.errors import AppError
+from backend.jobs.notices import setting_notices
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import resolve_settings
 from backend.settings import STARTER_MODEL
@@ -116,7 +118,9 @@ def test_every_setting_has_a_description() -> None:
 
 
 def test_the_engine_takes_every_setting_and_misses_none() -> None:
-    job = resolved(x_rlsd={"preset": "steady", "lora": {"r": 4}, "eps_w": 0.1, "hint": "trajectory"})
+    job = resolved(
+        x_rlsd={"preset": "steady", "lora": {"r": 4}, "eps_w": 0.1, "hint": "trajectory", "practice": {"below": 0}}
+    )
     assert engine_settings(job, seed=3).model_dump() == job.model_dump() | {"seed": 3}
 
 
@@ -139,6 +143,10 @@ def test_an_engine_gets_the_folder_of_a_model_that_has_one_here() -> None:
         ({"method": "opsd", "combine": "normalise"}, "combine"),
         ({"method": "good_prefix", "combine": "normalise"}, "combine"),
         ({"combine": "normalise", "scale_rewards": "none"}, "combine"),
+        ({"method": "opsd", "practice": {}}, "practice"),
+        ({"practice": {"below": 1.0}}, "practice.below"),
+        ({"practice": {"hint": "sibling"}}, "practice.hint"),
+        ({"practice": {"placebo_of": "placebo"}}, "practice.placebo_of"),
         ({"overlong_buffer": 65, "max_completion_tokens": 64}, "overlong_buffer"),
         ({"method": "opsd", "overlong_buffer": 8}, "overlong_buffer"),
         ({"method": "sft", "overlong_buffer": 8}, "overlong_buffer"),
@@ -146,7 +154,10 @@ def test_an_engine_gets_the_folder_of_a_model_that_has_one_here() -> None:
         ({"method": "sft", "divergence": "jsd"}, "divergence"),
         ({"method": "sft", "kl_beta": 0.1}, "kl_beta"),
         ({"method": "sft", "mask_truncated": True}, "mask_truncated"),
+        ({"method": "good_prefix", "overlong_buffer": 8}, "overlong_buffer"),
         ({"lr_warmup_steps": 5, "max_steps": 5}, "lr_warmup_steps"),
+        ({"keep": "best"}, "keep"),
+        ({"patience": 2, "eval_interval": 5}, "patience"),
         ({"sharding": "sharded"}, "sharding"),
         ({"devices": 3, "batch_size": 8}, "batch_size"),
         ({"devices": 2, "generator": "vllm"}, "generator"),
@@ -169,6 +180,25 @@ def test_every_method_works_with_every_preset(method: MethodName, preset: Preset
     assert engine_settings(settings, seed=1).method == method
 
 
+@pytest.mark.parametrize(
+    ("x_rlsd", "idle"),
+    [
+        ({"method": "grpo", "lambda": 0.7}, ["grpo does not read lambda"]),
+        ({"method": "good_prefix", "scale_rewards": "none"}, ["good_prefix does not read scale_rewards"]),
+        ({"method": "grpo", "lambda": 0.5, "first_error": False}, []),
+        ({"overlong_penalty": 2, "lambda": 0.7}, ["overlong_penalty needs overlong_buffer other than 0"]),
+        ({"placebo_of": "solution"}, ["placebo_of needs hint to be placebo"]),
+        ({"hint": "placebo", "placebo_of": "solution", "overlong_buffer": 8, "overlong_penalty": 2}, []),
+        ({"preset": "steady", "method": "grpo"}, []),
+    ],
+)
+def test_a_chosen_setting_without_effect_is_named(x_rlsd: dict[str, Any], idle: list[str]) -> None:
+    settings = resolved(x_rlsd=x_rlsd)
+    assert list(idle_settings(settings, given=x_rlsd)) == idle
+    codes = [notice.code for notice in setting_notices(settings, given=x_rlsd)]
+    assert codes == ["idle_settings"] * bool(idle)
+
+
 def test_a_method_and_its_code_have_the_same_name_and_no_method_lacks_code() -> None:
     assert [*METHODS] == [method.name for method in METHODS.values()]
     assert set(METHODS) == set(MethodName)
@@ -186,6 +216,13 @@ def test_every_part_of_a_method_has_settings_and_every_setting_of_a_part_a_metho
     used = {part for method in METHODS.values() for part in method.parts}
     assert used == set(Part)
     assert all(settings_of([part]) for part in Part)
+
+
+def test_practice_is_off_unless_it_is_asked_for_and_shows_solutions_to_groups_of_at_most_a_fifth_right() -> None:
+    assert resolved().practice is None
+    practice = resolved(x_rlsd={"practice": {}}).practice
+    assert practice is not None
+    assert (practice.below, practice.hint) == (0.2, "solution")
 
 
 def test_every_hint_has_its_facts() -> None:

@@ -84,7 +84,7 @@ def test_saving_a_verifier_again_adds_a_version(client: Client) -> None:
 def test_the_api_describes_every_setting_that_the_form_offers(client: Client) -> None:
     schemas = client.settings_schemas()
     schema = job_settings.inlined(schemas, "RlsdSettings")
-    assert set(job_settings.OFFERED) == set(schema["properties"]) - {"preset", "method", "lora", "warm_start"}
+    assert set(job_settings.OFFERED) | set(job_settings.NESTED) == set(schema["properties"]) - {"preset", "method"}
     for name, section in job_settings.NESTED.items():
         inner = schemas[job_settings.SCHEMAS[name]]["properties"]
         assert {setting.name for setting in section} <= set(inner)
@@ -137,8 +137,9 @@ def test_a_methods_form_has_its_own_and_the_common_settings(client: Client) -> N
 def test_which_hint_every_row_must_have(
     client: Client, method: str, preset: str, settings: dict[str, object], hint: str | None
 ) -> None:
-    facts = job_settings.methods(job_settings.inlined(client.settings_schemas(), "RlsdSettings"))[method]
-    assert job_settings.hint_in_rows(settings, method=facts, preset=preset) == hint
+    schema = job_settings.inlined(client.settings_schemas(), "RlsdSettings")
+    facts, defaults = job_settings.methods(schema)[method], job_settings.presets(schema)[preset]
+    assert job_settings.hint_in_rows(settings, method=facts, preset=defaults, schema=schema) == hint
 
 
 def test_rows_lack_no_hint_if_no_row_has_an_answer_and_the_api_chooses_the_hint() -> None:
@@ -151,7 +152,10 @@ def test_rows_lack_no_hint_if_no_row_has_an_answer_and_the_api_chooses_the_hint(
 
 def test_a_setting_that_the_api_names_has_a_label() -> None:
     assert job_settings.label_of("method.reinforcement.x_rlsd.micro_batch_tokens") == "Tokens per micro-batch"
-    assert job_settings.label_of("model") is None
+    assert job_settings.label_of("method.reinforcement.x_rlsd.hint") == "Hint for the teacher"
+    assert job_settings.label_of("method.reinforcement.x_rlsd.practice.hint") == "Hint in the prompt"
+    assert job_settings.label_of("lora.alpha") == "Scale α"
+    assert job_settings.label_of("lora.target_modules") is job_settings.label_of("model") is None
     assert job_settings.label_of(None) is None
 
 

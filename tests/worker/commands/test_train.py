@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from backend.core.settings.choices import TeacherWeights
+from backend.errors import AppError
 from tests.commands import Completed, as_typed, rlsd
 from tests.service.training import VERIFIER, dataset
 from tests.worker.engine.tiny import save_tiny_model
@@ -86,6 +87,30 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Compl
     return model, output, as_typed("train", job, "--data", folder / "rows.jsonl", "--output", output, "--model", model)
 
 
+def test_a_warm_start_has_its_own_lines_and_the_run_ends_with_what_training_added(tmp_path: Path) -> None:
+    model = save_tiny_model(tmp_path / "model")
+    job = job_file(tmp_path, warm_start={"rows": 4, "epochs": 1}, max_steps=2)
+    output = tmp_path / "output"
+    process = as_typed("train", job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model)
+    assert process.returncode == 0, process.stderr
+    lines = process.stdout.splitlines()
+    steps = [line.split("  ")[0] for line in lines if line.startswith(("warm start", "step"))]
+    assert steps == ["warm start 1/2", "warm start 2/2", "step 3/4", "step 4/4"]
+    assert lines[-2].startswith("Imitation took the held-out score from ")
+    evaluations = [json.loads(line) for line in (output / "evaluations.jsonl").read_text().splitlines()]
+    assert [(found["step"], found["phase"]) for found in evaluations] == [(0, "baseline"), (2, "warm"), (4, "trained")]
+    with zipfile.ZipFile(output / "adapter.zip") as archive:
+        card = archive.read("README.md").decode()
+    assert lines[-2] in card
+    assert "first by imitating the worked solutions of up to 4 rows" in card
+
+
+def test_a_file_with_nothing_to_imitate_is_refused(tmp_path: Path) -> None:
+    job = job_file(tmp_path, method="sft", warm_start={"target": "trajectory"})
+    with pytest.raises(AppError, match=r"0 of the \d training rows of 'rows.jsonl' have one"):
+        prepare_job(job, data=tmp_path / "rows.jsonl", verifier=None, validation=None, model=None)
+
+
 def test_it_ends_well_and_its_last_line_names_the_adapter(
     trained: tuple[Path, Path, Completed],
 ) -> None:
@@ -98,6 +123,19 @@ def test_it_ends_well_and_its_last_line_names_the_adapter(
     lines = (output / "rollouts.jsonl").read_text().splitlines()
     assert len(lines) == 3 * 2 * 4
     assert {json.loads(line)["record"]["status"] for line in lines} == {"ok"}
+
+
+def test_completions_of_practice_are_written_with_their_hint(tmp_path: Path) -> None:
+    model = save_tiny_model(tmp_path / "model")
+    job, output = job_file(tmp_path, method="grpo", success_above=0.9, practice={}), tmp_path / "output"
+    process = as_typed("train", job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model)
+    assert process.returncode == 0, process.stderr
+    lines = [json.loads(line) for line in (output / "rollouts.jsonl").read_text().splitlines()]
+    assert len(lines) == 2 * 3 * 2 * 4, "no completion is right, so every group is practised"
+    assert [line["hint"] for line in lines if line["hint"]] == [f"so {line['row']}" for line in lines if line["hint"]]
+    assert {line["step"]: 8 for line in lines if line["hint"]} == {1: 8, 2: 8, 3: 8}
+    metrics = [json.loads(line)["values"] for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert [step["practice_groups"] for step in metrics] == [2, 2, 2]
 
 
 def test_the_adapter_on_its_base_is_the_trained_model(trained: tuple[Path, Path, Completed], tmp_path: Path) -> None:
@@ -276,3 +314,31 @@ def test_usage_names_the_command_that_was_typed() -> None:
         process = rlsd(command, "--no-such-option")
         assert process.returncode == 2
         assert process.stderr.startswith(f"Usage: rlsd {command} ")
+
+
+def test_a_run_that_keeps_its_best_step_writes_that_adapter_and_says_what_chose_it(tmp_path: Path) -> None:
+    best = {"keep": "best", "eval_interval": 1, "held_out_share": 0.5, "learning_rate": 0.05}
+    model, output = save_tiny_model(tmp_path / "model"), tmp_path / "output"
+    command = ("train", job_file(tmp_path, **best), "--data", tmp_path / "rows.jsonl", "--output", output)
+    process = as_typed(*command, "--model", model)
+    assert process.returncode == 0, process.stderr
+    assert "chosen on 2 of the questions; the result is measured on the other 2. (kept)" in process.stdout
+    evaluations = [json.loads(line) for line in (output / "evaluations.jsonl").read_text().splitlines()]
+    *candidates, result = evaluations
+    scores = [each["selection"]["mean"] for each in candidates]
+    assert (result["phase"], result["step"]) == ("trained", scores.index(max(scores)))
+    with zipfile.ZipFile(output / "adapter.zip") as archive:
+        archive.extractall(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["steps"] == result["step"]
+    state = unpack((output / "checkpoint.safetensors").read_bytes())
+    assert state.run_state.step == 3
+    stored = load_file(tmp_path / "adapter_model.safetensors")
+    assert stored.keys() == state.kept_adapter.keys()
+    assert all(torch.equal(value, state.kept_adapter[name]) for name, value in stored.items())
+
+
+def test_too_few_held_out_rows_are_not_halved(tmp_path: Path) -> None:
+    job = job_file(tmp_path, keep="best", eval_interval=1)
+    with pytest.raises(AppError, match="at least 4 are needed, and there are 2"):
+        prepare_job(job, data=tmp_path / "rows.jsonl", verifier=None, validation=None, model=None)

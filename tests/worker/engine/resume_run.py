@@ -41,7 +41,7 @@ def run_to_end(changes: dict[str, object], *, resume: bytes | None) -> Recorder:
             policy=policy,
             teacher=load_teacher(settings, policy),
             tasks=tiny_tasks(7),
-            held_out=tiny_tasks(2, first_row=50),
+            held_out=tiny_tasks(4, first_row=50),
             reward=reward,
             component_weights=component_weights(settings),
         ),

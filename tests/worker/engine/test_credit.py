@@ -39,8 +39,8 @@ def make_options(*, lam, eps_w, normalise=False, first_error=False):
     low, high = eps_w if isinstance(eps_w, tuple) else (eps_w, eps_w)
     return Options(
         lam=lam,
-        eps_low=low,
-        eps_high=high,
+        weight_low=low,
+        weight_high=high,
         normalise=normalise,
         first_error=first_error,
         negative_only=False,
@@ -68,6 +68,7 @@ def credit_of(advantages, student, teacher, mask, *, low, high, normalise=False,
         baselines_B=None,
         divergences_BT=None,
         divergence_scale=None,
+        practised_B=torch.zeros(len(mask), dtype=torch.bool),
     )
     options = make_options(lam=1.0, eps_w=(low, high), normalise=normalise, first_error=first_error)
     return assign_credit("rlsd", inputs, options)

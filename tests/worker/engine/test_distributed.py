@@ -25,9 +25,17 @@ CASES = {
     "rlsd": {"method": "rlsd", "diagnostic_interval": 2},
     "components": {"method": "grpo", "combine": "normalise", "resample_rounds": 1},
     "informative": {"method": "grpo", "sampling": "informative", "success_above": 0.3},
+    "best": {"method": "grpo", "keep": "best", "eval_interval": 1},
     "rlcsd": {"method": "rlcsd", "hint": "sibling", "success_above": 0.3},
     "sc_grpo": {"method": "sc_grpo", "hint": "sibling", "success_above": 0.3},
     "good_prefix": {"method": "good_prefix", "success_above": 0.3},
+    "practice": {
+        "method": "rlsd",
+        "success_above": 0.4,
+        "practice": {"below": 0.5},
+        "resample_rounds": 1,
+        "diagnostic_interval": 2,
+    },
     "sharded": {"method": "rlsd", "resample_rounds": 1, "sharding": "sharded"},
     "sharded_recomputed": {"method": "grpo", "sharding": "sharded", "gradient_checkpointing": True},
     "sharded_distributions": {"method": "sdpo", "hint": "sibling", "divergence": "jsd", "sharding": "sharded"},
@@ -132,7 +140,7 @@ def test_two_processes_give_the_same_losses_metrics_rollouts_and_adapter_as_one(
     assert two["evaluations"] == one["evaluations"]
     assert_same_adapter(one["adapter"], two["adapter"])
     moved = make_policy(make_settings(CASES[name])).adapter("default")
-    assert max((two["adapter"][key] - value).abs().max().item() for key, value in moved.items()) > 1e-2
+    assert max((two["adapter"][key] - value).abs().max().item() for key, value in moved.items()) > 5e-3
 
 
 @pytest.mark.parametrize("name", IMAGE_CASES)

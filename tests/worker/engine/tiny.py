@@ -218,6 +218,7 @@ def make_step_tensors(rollouts: Rollouts, advantages: torch.Tensor, teacher: tor
         baselines_B=None,
         divergences_BT=None,
         divergence_scale=None,
+        practised_B=rollouts.practised_B,
     )
 
 

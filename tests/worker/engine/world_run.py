@@ -37,6 +37,7 @@ def make_settings(changes):
         "token_share": 1.0,
         "max_steps": 3,
         "eval_interval": 2,
+        "devices": 2,
     }
     return tiny_settings(**(usual | changes))
 

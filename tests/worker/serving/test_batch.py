@@ -167,6 +167,7 @@ def test_an_adapter_answers_as_the_policy_that_was_trained(tmp_path: Path) -> No
         trained,
         make_optimizer(trained, settings=tiny_settings()),
         run_state=RunState(step=1, baseline=None, score=None),
+        kept_adapter={},
     )
     adapted.add("archive", adapter_from_archive((tmp_path / "a.zip").read_bytes()), in_use=set())
     adapted.add("checkpoint", adapter_from_checkpoint(checkpoint, r=4, alpha=8.0), in_use=set())

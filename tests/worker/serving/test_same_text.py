@@ -123,7 +123,12 @@ def test_the_evaluation_reads_tokens_as_training_does(skip: bool) -> None:
     with torch.no_grad():
         evaluate(
             RolloutContext(
-                settings=settings, policy=policy, sampler=sampler, reward=verifier, world=ProcessGroup.single()
+                settings=settings,
+                policy=policy,
+                sampler=sampler,
+                reward=verifier,
+                component_weights={},
+                world=ProcessGroup.single(),
             ),
             [prompt_builder.prompt(task) for task in tiny_tasks(4)],
             check_control=lambda: None,

@@ -38,6 +38,8 @@ class CreditInputs:
     """Divergences of the teacher's from the student's distributions; None unless the method weights by them."""
     divergence_scale: float | None
     """Divergence at which a token's weight is one half."""
+    practised_B: Tensor
+    """True for sequences that were sampled with a hint (`practice.py`): they get `sequence_credit`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +47,10 @@ class Options:
     """Hyperparameters of the methods; docs/rlsd.md sections 1, 3 and 6."""
 
     lam: float
-    eps_low: float
-    """Weights are at least `1 - eps_low`."""
-    eps_high: float
-    """Weights are at most `1 + eps_high`."""
+    weight_low: float
+    """Weights are at least `1 - weight_low`."""
+    weight_high: float
+    """Weights are at most `1 + weight_high`."""
     normalise: bool
     first_error: bool
     negative_only: bool
@@ -98,6 +100,19 @@ def sequence_credit(inputs: CreditInputs) -> Credit:
     )
 
 
+def with_practice(credit: Credit, inputs: CreditInputs) -> Credit:
+    """Replace the credit of practised sequences by that of GRPO, without teacher."""
+    if not inputs.practised_B.any():
+        return credit
+    plain, practised_B1 = sequence_credit(inputs), inputs.practised_B[:, None]
+    return Credit(
+        advantages_BT=torch.where(practised_B1, plain.advantages_BT, credit.advantages_BT),
+        weights_BT=torch.where(practised_B1, plain.weights_BT, credit.weights_BT),
+        deltas_BT=torch.where(practised_B1, plain.deltas_BT, credit.deltas_BT),
+        clipped_BT=torch.where(practised_B1, plain.clipped_BT, credit.clipped_BT),
+    )
+
+
 def log_ratio(numerator_BT: Tensor | None, denominator_BT: Tensor | None, inputs: CreditInputs) -> Tensor:
     """Return `numerator - denominator` where the teacher is used, else 0, `[B, T]`. ValueError if missing or NaN."""
     if numerator_BT is None or denominator_BT is None:
@@ -127,7 +142,7 @@ def weighted_credit(deltas_BT: Tensor, inputs: CreditInputs, options: Options) -
     sign_B1 = advantages_B1.sign()
     weighs_B1 = sign_B1 < 0 if options.negative_only else sign_B1 != 0
     raw_BT = torch.exp((sign_B1 * until_first_error(deltas_BT, options)).where(weighs_B1, 0.0))  # 0 * inf would be NaN
-    lowest, highest = 1 - options.eps_low, 1 + options.eps_high
+    lowest, highest = 1 - options.weight_low, 1 + options.weight_high
     weights_BT = raw_BT.clamp(lowest, highest)
     if options.normalise:
         weights_BT = weights_BT / _mean(weights_BT, mask_BT)

@@ -107,15 +107,11 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings, processor: An
 
 
 def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
-    """Load the teacher of `opd`, in its own dtype and on its own device, without adapters.
+    """Load the external teacher, in its own dtype and on its own device, without adapters.
 
-    ValueError when none is configured, when its device does not exist, or when its tokenizer differs from the
-    student's.
+    ValueError when its device does not exist, or when its tokenizer differs from the student's.
     """
-    if settings.teacher_model is None:
-        raise ValueError(
-            "the method opd needs teacher_model: set it to a model with the same tokenizer (hub id or folder)"
-        )
+    assert settings.teacher_model is not None
     device = _device(settings.teacher_device, setting="teacher_device")
     try:
         assets = load_assets(settings.teacher_model, allow_remote_code=student.allows_remote_code)

@@ -1,9 +1,11 @@
 """Findings of a pre-flight check: what its figures mean, how serious they are, and what to do."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from backend.core.hints import Hint
+from backend.core.hints import HINTS, Hint
 from backend.core.verdict import Finding, Level
+from worker.engine.preflight.forecast import HintEffect
 from worker.engine.rollouts.prompts import LengthLimits
 
 MIN_MIXED_SHARE = 0.2
@@ -29,27 +31,31 @@ UNHELPFUL_HINT_ADVICE: Mapping[Hint, str] = {
 """What to do if a hint of this kind does not help."""
 
 
-def imitation_finding(found: Finding, *, alone: bool) -> Finding:
-    """Return the finding on the signal for a model that will have imitated texts of the rows first, or does so `alone`.
-
-    The probed model has not, so a missing signal is no reason not to start.
-    """
-    if found.level is Level.PASS or found.code == "nothing_scored":
-        return found
-    if alone:
-        return Finding("imitation", Level.PASS, "Imitation learns from texts of the rows, so it needs no mixed groups.")
-    message = f"{found.message} This is the model before its warm start, which may change it."
-    return Finding(found.code, Level.WARN, message)
+IMITATION = Finding("imitation", Level.PASS, "Imitation learns from texts of the rows, so it needs no mixed groups.")
+"""In place of the finding on the signal, for a method that only imitates."""
 
 
-def signal_finding(
-    *, mixed: float, solved: int, scored: int, rows: int, group: int, other_signal: bool, needs_success: bool
-) -> Finding:
-    """Judge whether there is a learning signal. `mixed`: expected share of mixed groups.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampledGroups:
+    """What the completions of a pre-flight say about the groups of a run."""
+
+    mixed: float
+    """Expected share of mixed groups."""
+    solved: int
+    scored: int
+    """Completions with a score, of which `solved` are right."""
+    rows: int
+    size: int
+    """Completions per group."""
+
+
+def signal_finding(groups: SampledGroups, *, other_signal: bool, needs_success: bool) -> Finding:
+    """Judge whether there is a learning signal.
 
     `other_signal`: the method also learns from groups whose scores are equal. `needs_success`: for that it needs a
     correct completion.
     """
+    mixed, solved, scored, rows = groups.mixed, groups.solved, groups.scored, groups.rows
     on = f"{scored:,} completions of {rows:,} {'row' if rows == 1 else 'rows'}"
     if scored == 0:
         return Finding(
@@ -61,7 +67,8 @@ def signal_finding(
         return Finding(
             "mixed_groups",
             Level.PASS,
-            f"About {mixed:.0%} of groups of {group} are expected to be mixed; the method learns from the others too.",
+            f"About {mixed:.0%} of groups of {groups.size} are expected to be mixed; the method learns from the others "
+            "too.",
         )
     if mixed == 0 and solved == 0:
         return Finding(
@@ -88,10 +95,12 @@ def signal_finding(
         return Finding(
             "few_mixed_groups",
             Level.WARN,
-            f"Only about {mixed:.0%} of groups of {group} are expected to be mixed; the others give no signal: remove "
-            "rows that are never or always solved, raise num_generations, or set resample_rounds.",
+            f"Only about {mixed:.0%} of groups of {groups.size} are expected to be mixed; the others give no signal: "
+            "remove rows that are never or always solved, raise num_generations, or set resample_rounds.",
         )
-    return Finding("mixed_groups", Level.PASS, f"About {mixed:.0%} of groups of {group} are expected to be mixed.")
+    return Finding(
+        "mixed_groups", Level.PASS, f"About {mixed:.0%} of groups of {groups.size} are expected to be mixed."
+    )
 
 
 def verifier_findings(*, faults: float, abstained: float, first_fault: str, limit: float) -> list[Finding]:
@@ -162,21 +171,20 @@ def prefill_finding(prefill: str) -> Finding:
     )
 
 
-def hint_finding(
-    *, kind: Hint, helps: str, without: float, shown: float, low: float, high: float, is_control: bool
-) -> Finding:
+def hint_finding(kind: Hint, effect: HintEffect) -> Finding:
     """Judge whether the hint helps the model itself: if not, a teacher with this hint is no better than the student."""
+    low, high = effect.difference["low"], effect.difference["high"]
     difference = f"{100 * low:+.0f} to {100 * high:+.0f} points"
-    rates = f"solve rate {shown:.0%} with it, {without:.0%} without (difference {difference})"
-    if is_control:
+    rates = f"solve rate {effect.shown:.0%} with it, {effect.without:.0%} without (difference {difference})"
+    if HINTS[kind].control:
         return Finding(
             "hint_is_a_control", Level.PASS, f"The hint '{kind}' is a control and not meant to help: {rates}."
         )
-    if helps == "yes":
+    if effect.helps == "yes":
         return Finding("hint_helps", Level.PASS, f"The hint '{kind}' helps: {rates}.")
-    if helps == "not_needed":
+    if effect.helps == "not_needed":
         return Finding("hint_not_needed", Level.PASS, f"All rows are solved without the hint '{kind}': {rates}.")
-    if helps == "unclear":
+    if effect.helps == "unclear":
         return Finding(
             "hint_unclear",
             Level.WARN,
@@ -187,6 +195,15 @@ def hint_finding(
         Level.WARN,
         f"The hint '{kind}' does not help: {rates}. A teacher with this hint judges no better than the model itself: "
         f"{UNHELPFUL_HINT_ADVICE[kind]}; the teacher preview shows the prompts.",
+    )
+
+
+def warm_start_finding(steps: int) -> Finding:
+    """Say that the completions are those of the model after the warm start."""
+    return Finding(
+        "after_warm_start",
+        Level.PASS,
+        f"Everything here was measured after the {steps:,} steps of the warm start, which were really taken.",
     )
 
 

@@ -144,7 +144,7 @@ def _helps(difference: Interval, *, without: float, rows: int) -> Literal["yes",
     return "yes" if rows > 1 and difference["low"] > 0 else "unclear"
 
 
-EXCLUDED = "loading the model, evaluations and checkpoints, and changes of completion length during training"
+EXCLUDED = "loading the model, a warm start, evaluations and checkpoints, and changes of completion length in training"
 EXCLUDED_WITHOUT_STEPS = f"the verifier, the teacher and the update, {EXCLUDED}"
 
 

@@ -66,7 +66,8 @@ def _teacher_roles(method: Method, settings: Settings) -> list[tuple[str, Hint]]
 def _hint_text(tasks: Sequence[Task], task: Task, kind: Hint, settings: Settings) -> str:
     if kind in GROUP_HINTS:
         return STAND_INS[kind]
-    return hint_texts(tasks if kind is Hint.PLACEBO else [task], kind=kind, settings=settings)[task.row]
+    used = tasks if kind is Hint.PLACEBO else [task]
+    return hint_texts(used, kind=kind, placebo_of=settings.placebo_of, seed=settings.seed)[task.row]
 
 
 def _note(method: Method, *, hinted: bool) -> str:
@@ -74,6 +75,8 @@ def _note(method: Method, *, hinted: bool) -> str:
         return (
             "The teacher gets the student's prompt with one additional block, and scores the same completion after it."
         )
+    if method.imitates:
+        return f"The method {method.name} has no teacher: after this prompt, the model imitates a text of the row."
     if method.teacher is TeacherKind.EXTERNAL:
         return f"The teacher of the method {method.name} is a larger model, which gets exactly the student's prompt."
     if method.teacher is TeacherKind.NONE:

@@ -1,21 +1,18 @@
-"""The pre-flight probe: sample and score a few completions per row from the base model.
+"""The pre-flight probe: sample and score a few completions per row from the policy before its first step.
 
 Rows and completions depend on the seed alone. With the method's hint in the prompt the same random numbers are used
 again, so differences come from the hint. Completions are always sampled with `generator` "transformers".
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from backend.core.hints import GROUP_HINTS, Hint
 from backend.core.methods import Method, TeacherKind, method_named
-from backend.core.settings.choices import TeacherWeights
 from worker.engine.experiment import Experiment
 from worker.engine.measure import Stopwatch
-from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.rollouts.prefill import prefill_of
 from worker.engine.rollouts.prompts import Context, LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.reward import Scored, concat_scored, score_of
@@ -85,7 +82,7 @@ class PromptLengths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """The base model's completions with and without the hint."""
+    """The completions of the policy as it is, with and without the hint."""
 
     prompts: tuple[Prompt, ...]
     """Of the chosen rows that fit."""
@@ -104,7 +101,7 @@ class Probe:
 
 
 def probe(experiment: Experiment, *, rows: int, samples: int, progress: Progress) -> Probe:
-    """Sample and score `samples` completions of the base model for each of `rows` of the tasks, without and with hint.
+    """Sample and score `samples` completions of the policy for each of `rows` of the tasks, without and with hint.
 
     The policy and a run's random numbers are not affected. Fault or ValueError, naming the row, where a run could not
     start either: no tasks, a missing hint, a context without room. Each process of a group calls this with the same
@@ -119,7 +116,9 @@ def probe(experiment: Experiment, *, rows: int, samples: int, progress: Progress
     prompt_builder = PromptBuilder(policy.tokenizer, UNBOUNDED, policy.vision)
     # Images are large: for a vision model only the chosen rows are measured.
     measured = list(tasks) if policy.vision is None else chosen
-    texts = {} if hint is None or hint in GROUP_HINTS else hint_texts(tasks, kind=hint, settings=settings)
+    texts = {}
+    if hint is not None and hint not in GROUP_HINTS:
+        texts = hint_texts(tasks, kind=hint, placebo_of=settings.placebo_of, seed=settings.seed)
     lengths = PromptLengths(
         student={task.row: len(prompt_builder.prompt(task).student.ids) for task in measured},
         hinted={task.row: len(prompt_builder.with_hint(task, hint=texts[task.row]).ids) for task in measured if texts},
@@ -151,14 +150,11 @@ def probe(experiment: Experiment, *, rows: int, samples: int, progress: Progress
             prefill=prefill,
             component_weights=experiment.component_weights,
         )
-    with base_weights(policy):
-        plain = sampler.sample(prompts)
-        if hint in GROUP_HINTS:
-            texts = _group_hint_texts(prompts, plain, kind=hint, settings=settings)
-        hinted_prompts = _hinted_prompts(
-            prompts, texts, prompt_builder=prompt_builder, allowed=lengths.limits.max_tokens
-        )
-        hinted = sampler.sample(hinted_prompts) if hinted_prompts else None
+    plain = sampler.sample(prompts)
+    if hint in GROUP_HINTS:
+        texts = _group_hint_texts(prompts, plain, kind=hint, settings=settings)
+    hinted_prompts = _hinted_prompts(prompts, texts, prompt_builder=prompt_builder, allowed=lengths.limits.max_tokens)
+    hinted = sampler.sample(hinted_prompts) if hinted_prompts else None
     return Probe(
         prompts=tuple(prompts),
         plain=plain,
@@ -182,17 +178,6 @@ def effective_hint(method: Method, settings: Settings) -> Hint | None:
     if method.teacher is not TeacherKind.HINTED or not method.needs_teacher(settings.lam, alpha=settings.alpha):
         return None
     return teacher_hint(method, settings)
-
-
-@contextmanager
-def base_weights(policy: Policy) -> Iterator[None]:
-    """Use the base model inside the block. A fresh adapter has no effect and stays on, to avoid a recompilation."""
-    second_factors = [value for name, value in policy.adapter(LIVE_ADAPTER).items() if "lora_B" in name]
-    if second_factors and not any(bool(factor.any()) for factor in second_factors):
-        yield
-        return
-    with policy.weights(TeacherWeights.BASE):
-        yield
 
 
 @dataclass(slots=True)

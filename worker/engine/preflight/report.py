@@ -31,8 +31,6 @@ Json = dict[str, Any]
 
 SHOWN_CHARACTERS = 500
 """Of a question and of a completion in the list of rows; the rest is cut off."""
-CONTROLS = (Hint.PLACEBO, Hint.EMPTY, Hint.WRONG_SIBLING)
-"""Hints that are not meant to help."""
 HOW_UNBIASED = (
     "share of mixed groups among all groups that can be drawn from a row's samples without replacement (unbiased)"
 )
@@ -43,9 +41,12 @@ HOW_BIASED = (
 
 
 def build_report(
-    found: Probe, *, settings: Settings, samples: int, tasks: int, trial_steps: TrialSteps | None
+    found: Probe, *, settings: Settings, samples: int, tasks: int, trial_steps: TrialSteps | None, warm_steps: int
 ) -> tuple[list[Finding], Json]:
-    """Build the report: the findings, and the figures behind them. `tasks`: number of rows in the data."""
+    """Build the report: the findings, and the figures behind them.
+
+    `tasks`: number of rows in the data. `warm_steps`: of the warm start that preceded the completions.
+    """
     lengths = found.lengths
     all_findings: list[Finding] = []
     report: Json = {
@@ -53,6 +54,7 @@ def build_report(
         "of_rows": tasks,
         "samples": samples,
         "group": settings.num_generations,
+        "warm_steps": warm_steps,
         "prompts": _prompts(found),
     }
     if found.plain is not None:
@@ -73,6 +75,8 @@ def build_report(
             too_long=lengths.too_long, longest=lengths.longest, limits=lengths.limits, rows=len(lengths.student)
         )
     )
+    if warm_steps:
+        all_findings.append(findings.warm_start_finding(warm_steps))
     if found.prefill:
         all_findings.append(findings.prefill_finding(found.prefill))
     if trial_steps is not None and trial_steps.fault is not None:
@@ -82,18 +86,16 @@ def build_report(
 
 def _findings(report: Json, *, settings: Settings, effect: HintEffect | None, hint: Hint | None) -> list[Finding]:
     method, completions = method_named(settings.method), report["completions"]
-    signal = findings.signal_finding(
+    groups = findings.SampledGroups(
         mixed=report["mixed"]["share"]["mean"],
         solved=completions["solved"],
         scored=completions["scored"],
         rows=report["rows"],
-        group=settings.num_generations,
-        other_signal=method.distils,
-        needs_success=hint is Hint.SIBLING,
+        size=settings.num_generations,
     )
-    imitates = method.imitates or settings.warm_start.rows > 0
+    signal = findings.signal_finding(groups, other_signal=method.distils, needs_success=hint is Hint.SIBLING)
     found = [
-        findings.imitation_finding(signal, alone=method.imitates) if imitates else signal,
+        findings.IMITATION if method.imitates and signal.code != "nothing_scored" else signal,
         *findings.verifier_findings(
             faults=completions["errored"] + completions["timed_out"],
             abstained=completions["abstained"],
@@ -105,17 +107,7 @@ def _findings(report: Json, *, settings: Settings, effect: HintEffect | None, hi
         ),
     ]
     if effect is not None and hint is not None:
-        found.append(
-            findings.hint_finding(
-                kind=hint,
-                helps=effect.helps,
-                without=effect.without,
-                shown=effect.shown,
-                low=effect.difference["low"],
-                high=effect.difference["high"],
-                is_control=hint in CONTROLS,
-            )
-        )
+        found.append(findings.hint_finding(hint, effect))
     return found
 
 

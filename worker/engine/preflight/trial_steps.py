@@ -3,11 +3,10 @@
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from backend.core.control import ControlSignal
 from worker.engine.experiment import Experiment, make_train_context
 from worker.engine.faults import Fault
 from worker.engine.measure import device_name
-from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
+from worker.engine.observer import SilentObserver
 from worker.engine.step import take_step
 
 PHASES = ("rollout", "reward", "teacher", "update", "report")
@@ -57,22 +56,3 @@ def run_trial_steps(experiment: Experiment) -> TrialSteps:
         return TrialSteps(device_name=device_name(device), fault=fault.message)
     steps = tuple({cost: metrics.get(cost, 0.0) for cost in COSTS} for metrics in taken[warming:])
     return TrialSteps(device_name=device_name(device), fault=None, steps=steps)
-
-
-class SilentObserver:
-    """An observer that discards all reports."""
-
-    def control_signal(self) -> ControlSignal:
-        return ControlSignal.RUN
-
-    def step(self, report: StepReport) -> None:
-        pass
-
-    def evaluation(self, report: EvaluationReport) -> None:
-        pass
-
-    def checkpoint(self, checkpoint: Checkpoint) -> None:
-        pass
-
-    def event(self, *, level: str, code: str, message: str) -> None:
-        pass

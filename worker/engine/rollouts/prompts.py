@@ -39,6 +39,8 @@ class Prompt:
 
     task: Task
     student: Context
+    hint: str | None = None
+    """The hint in that context; None but in practice (`practice.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

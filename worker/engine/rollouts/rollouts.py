@@ -44,6 +44,12 @@ class Rollouts:
         """Return which sequences the loss is over: all, or those that ended (DAPO, arXiv 2503.14476)."""
         return ~self.truncated_B if mask_truncated else torch.ones_like(self.truncated_B)
 
+    @property
+    def practised_B(self) -> Tensor:
+        """True where the prompt has a hint: practice."""
+        hinted_P = torch.tensor([prompt.hint is not None for prompt in self.prompts], dtype=torch.bool)
+        return hinted_P.repeat_interleave(self.num_generations)
+
     def prompt_of(self, sequence: int) -> Prompt:
         """Return the prompt of a sequence."""
         return self.prompts[sequence // self.num_generations]

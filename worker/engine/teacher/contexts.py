@@ -30,7 +30,9 @@ class TeacherContexts:
     contrasts_KB: tuple[SequenceContexts, ...]
     """Contexts with the contrast hint, if the method has one; a sequence may have fewer than `K`."""
     no_hint_B: tuple[bool, ...]
-    """True where the group has no completion that could serve as a hint the method needs, or is not routed to it."""
+    """True where the group has no completion that could serve as a hint the method needs."""
+    routed_out_B: tuple[bool, ...]
+    """True where the method does not ask the teacher: the group is not mixed, or one of practice."""
 
     @property
     def all_contexts(self) -> tuple[SequenceContexts, ...]:
@@ -48,7 +50,7 @@ class TeacherContexts:
     @property
     def too_long_B(self) -> Tensor:
         """True where there were hints, but none fit into the context with the prompt."""
-        return ~self.teacher_mask_B & ~torch.tensor(self.no_hint_B)
+        return ~self.teacher_mask_B & ~torch.tensor(self.no_hint_B) & ~torch.tensor(self.routed_out_B)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +77,10 @@ class TeacherContextBuilder:
 
     def build(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> TeacherContexts:
         """Build the contexts for one step's sequences."""
+        nowhere_B = routed_out_B = (False,) * rollouts.num_sequences
         if self.method.teacher is TeacherKind.EXTERNAL:
             students_B = tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences))
-            return TeacherContexts(teacher_B=students_B, contrasts_KB=(), no_hint_B=(False,) * rollouts.num_sequences)
+            return TeacherContexts(teacher_B=students_B, contrasts_KB=(), no_hint_B=nowhere_B, routed_out_B=nowhere_B)
         hint = teacher_hint(self.method, self.settings)
         (teacher_B,), no_hint_B = self._contexts(rollouts, rewards_B, kind=hint, count=1, step=step)
         contrasts_KB: tuple[SequenceContexts, ...] = ()
@@ -89,14 +92,18 @@ class TeacherContextBuilder:
             contrasts_KB = tuple(_only_where(teacher_B, contexts_B) for contexts_B in contrasts_KB)
             teacher_B = _only_where(contrasts_KB[0], teacher_B)
             no_hint_B = tuple(map(or_, no_hint_B, no_contrast_B))
+        taught_B = ~rollouts.practised_B
         if self.method.weighs_by_divergence or (self.method.fades and self.settings.route_mixed):
-            mixed_B = mixed_sequences(
+            taught_B &= mixed_sequences(
                 rewards_B, num_generations=rollouts.num_generations, success_above=self.settings.success_above
-            ).tolist()
-            routed_B = tuple(context if mixed else None for context, mixed in zip(teacher_B, mixed_B, strict=True))
+            )
+        if not taught_B.all():
+            routed_B = tuple(context if taught else None for context, taught in zip(teacher_B, taught_B, strict=True))
             teacher_B, contrasts_KB = routed_B, tuple(_only_where(routed_B, contexts_B) for contexts_B in contrasts_KB)
-            no_hint_B = tuple(none or not mixed for none, mixed in zip(no_hint_B, mixed_B, strict=True))
-        return TeacherContexts(teacher_B=teacher_B, contrasts_KB=contrasts_KB, no_hint_B=no_hint_B)
+            routed_out_B = tuple(not taught for taught in taught_B.tolist())
+        return TeacherContexts(
+            teacher_B=teacher_B, contrasts_KB=contrasts_KB, no_hint_B=no_hint_B, routed_out_B=routed_out_B
+        )
 
     def control(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> ControlContexts | None:
         """Build the contexts of the placebo control; None if the hint or the data provide no placebo."""
@@ -188,7 +195,7 @@ def make_context_builder(
         and hint in ROW_HINTS
         and len({row_hint(task, kind=hint) for task in tasks}) > 1
     ):
-        others = _placebo_hints(tasks, kind=hint, settings=settings)
+        others = _placebo_hints(tasks, kind=hint, seed=settings.seed)
         placebos = {task.row: prompt_builder.try_with_hint(task, hint=others[task.row]) for task in tasks}
     return TeacherContextBuilder(
         prompt_builder=prompt_builder, method=method, settings=settings, row_contexts=row_contexts, placebos=placebos
@@ -198,19 +205,19 @@ def make_context_builder(
 def _row_contexts(
     tasks: Sequence[Task], *, kind: Hint, prompt_builder: PromptBuilder, settings: Settings
 ) -> dict[int, Context]:
-    texts = hint_texts(tasks, kind=kind, settings=settings)
+    texts = hint_texts(tasks, kind=kind, placebo_of=settings.placebo_of, seed=settings.seed)
     return {task.row: prompt_builder.with_hint(task, hint=texts[task.row]) for task in tasks}
 
 
-def hint_texts(tasks: Sequence[Task], *, kind: Hint, settings: Settings) -> dict[int, str]:
+def hint_texts(tasks: Sequence[Task], *, kind: Hint, placebo_of: Hint, seed: int) -> dict[int, str]:
     """Return the hints by row, for a kind that needs no group. ValueError naming a row that has none."""
     if kind is Hint.EMPTY:
         return {task.row: "" for task in tasks}
     if kind is Hint.PLACEBO:
-        return _placebo_hints(tasks, kind=settings.placebo_of, settings=settings)
+        return _placebo_hints(tasks, kind=placebo_of, seed=seed)
     return {task.row: row_hint(task, kind=kind) for task in tasks}
 
 
-def _placebo_hints(tasks: Sequence[Task], *, kind: Hint, settings: Settings) -> dict[int, str]:
-    offset = 1 + derive(settings.seed, step=0, purpose="placebo") % max(1, len(tasks) - 1)
+def _placebo_hints(tasks: Sequence[Task], *, kind: Hint, seed: int) -> dict[int, str]:
+    offset = 1 + derive(seed, step=0, purpose="placebo") % max(1, len(tasks) - 1)
     return {task.row: placebo_hint(tasks, index=index, kind=kind, offset=offset) for index, task in enumerate(tasks)}

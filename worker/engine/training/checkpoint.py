@@ -55,6 +55,8 @@ def _hashes(tasks: Sequence[Task]) -> dict[str, str]:
 
 
 FORMAT = 1
+KEPT = "kept."
+"""What the names of the best step's adapter begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,8 @@ class RunState:
     """State of the watchdog (`watchdog.py`)."""
     history: dict[str, Any] = field(default_factory=dict)
     """How often rows were solved (`drawing.py`); empty where rows are drawn in passes."""
+    kept: dict[str, Any] | None = None
+    """The best step so far (`keeping.py`), where the best is kept; its adapter is among the tensors."""
     fingerprint: Fingerprint | None = None
     """Identity of the run. None in checkpoints of versions without fingerprints, which any matching run may resume."""
 
@@ -86,10 +90,17 @@ class LoadedCheckpoint:
     run_state: RunState
     tensors: Mapping[str, Tensor]
 
+    @property
+    def kept_adapter(self) -> dict[str, Tensor]:
+        """The adapter of the best step so far; empty where none is kept."""
+        return {name.removeprefix(KEPT): value for name, value in self.tensors.items() if name.startswith(KEPT)}
 
-def pack(policy: Policy, optimizer: torch.optim.AdamW, *, run_state: RunState) -> bytes:
+
+def pack(
+    policy: Policy, optimizer: torch.optim.AdamW, *, run_state: RunState, kept_adapter: Mapping[str, Tensor]
+) -> bytes:
     """Serialize a run to a checkpoint."""
-    tensors = {}
+    tensors = {f"{KEPT}{name}": value for name, value in kept_adapter.items()}
     for name, parameter in policy.adapter(LIVE_ADAPTER).items():
         tensors[f"adapter.{name}"] = parameter.detach()
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -116,7 +127,7 @@ def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: LoadedC
     """Restore a checkpoint into a policy of the same model and settings. ValueError when they do not match."""
     adapters = {"adapter": policy.adapter(LIVE_ADAPTER), "snapshot": policy.adapter(SNAPSHOT_ADAPTER)}
     expected = {f"{kind}.{name}" for kind, adapter in adapters.items() for name in adapter}
-    found = {key for key in checkpoint.tensors if not key.startswith("optimizer.")}
+    found = {key for key in checkpoint.tensors if not key.startswith(("optimizer.", KEPT))}
     if expected != found:
         raise ValueError("the checkpoint belongs to another model or has other LoRA target modules")
     with torch.no_grad():

@@ -2,7 +2,8 @@
 
 Names end in their unit where they have one (`_s`, `_tokens`, `_bytes`); shares are in [0, 1]. `positive` and `negative`
 refer to the sign of the sequence's advantage, `right` and `wrong` to its score. Credit metrics cover only sequences
-with a signal, and deltas only tokens where the teacher was used.
+with a signal, and deltas only tokens where the teacher was used. Outcome and completions are those without a hint in
+the prompt, also where practised ones are trained on in their place; practice has metrics of its own.
 """
 
 import math
@@ -22,15 +23,8 @@ from worker.engine.rollouts.reward import Scored
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.teacher.contexts import TeacherContexts
 from worker.engine.teacher.diagnostics import Diagnosis
+from worker.engine.training.leakage import copying_share, mentioning_share
 from worker.engine.training.update import StepTensors, Update
-
-MENTIONS_REFERENCE = re.compile(
-    r"\bhint\b|\banswer[ -]key\b|\b(reference|given|provided) (answer|solution)\b"
-    r"|\baccording to the reference\b|\bthe reference( (says|states|gives|shows|tells)\b| *([.,:;]|$))|^ *reference *:",
-    re.IGNORECASE | re.MULTILINE,
-)
-"""Text that mentions a reference which the student cannot see, but not text that is natural without one, such as "the
-correct answer"."""
 
 COMPONENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 MAX_COMPONENTS = 20
@@ -40,7 +34,10 @@ MAX_COMPONENTS = 20
 class StepFacts:
     """Results of a step from which its report is built."""
 
+    asked: RolloutBatch
+    """The questions as they are, without a hint."""
     rollout_batch: RolloutBatch
+    """What was trained on: the same, but for practised groups."""
     method: Method
     teacher_contexts: TeacherContexts | None
     """None without a teacher pass."""
@@ -59,6 +56,12 @@ class StepFacts:
         return self.rollout_batch.rollouts
 
     @property
+    def num_reported(self) -> int:
+        """Completions with a report: those asked for without a hint, and those of practice."""
+        practice = self.asked.practice
+        return self.asked.rollouts.num_sequences + (0 if practice is None else practice.rollouts.num_sequences)
+
+    @property
     def live_BT(self) -> Tensor:
         """Mask of the tokens trained on."""
         live_B = torch.zeros(self.rollouts.num_sequences, dtype=torch.bool)
@@ -70,23 +73,28 @@ class StepFacts:
         """Mask of the tokens trained on with the teacher."""
         return self.live_BT & self.step_tensors.teacher_mask_B[:, None] & self.step_tensors.teacher_mask_BT
 
+    @property
+    def method_BT(self) -> Tensor:
+        """Mask of the tokens trained on with the credit of the method: those outside practice."""
+        return self.live_BT & ~self.step_tensors.practised_B[:, None]
+
 
 def step_metrics(facts: StepFacts, *, diagnosis: Diagnosis | None) -> dict[str, float]:
     """Compute the metrics of a step, without undefined ones (a mean over nothing); some need a diagnosis.
 
     The costs are known only when the step is over: see `step_costs`.
     """
-    metrics = _outcome(facts) | _completions(facts) | _credit(facts)
+    metrics = _outcome(facts) | _completions(facts) | _credit(facts) | _practice(facts)
     if diagnosis is not None:
-        metrics |= _diagnosis(diagnosis, facts.rollouts)
+        metrics |= _diagnosis(diagnosis, facts.asked.rollouts)
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _outcome(facts: StepFacts) -> dict[str, float]:
-    verdicts, rewards_B = facts.rollout_batch.all_scored, facts.rollout_batch.scored.rewards_B
-    penalties_B = facts.rollout_batch.penalties_B
+    verdicts, rewards_B = facts.asked.all_scored, facts.asked.scored.rewards_B
+    penalties_B = facts.asked.penalties_B
     rewards_PG = rewards_B.view(-1, facts.rollouts.num_generations)
-    dead_P = facts.rollout_batch.dead_P
+    dead_P = facts.asked.dead_P
     right_P = dead_P & (rewards_PG.nanmean(1) > facts.success_above)
     wrong_P = dead_P & (rewards_PG.nanmean(1) <= facts.success_above)
     scored_rewards = rewards_B[~rewards_B.isnan()]
@@ -97,11 +105,11 @@ def _outcome(facts: StepFacts) -> dict[str, float]:
         "groups_all_right": _mean(right_P),
         "groups_all_wrong": _mean(wrong_P),
         "groups_mixed": _mean(~dead_P),
-        "groups_resampled": float(facts.rollout_batch.resampled_groups),
+        "groups_resampled": float(facts.asked.resampled_groups),
         "abstained": verdicts.share("abstain"),
         "errored": verdicts.share("error"),
         "timed_out": verdicts.share("timeout"),
-    } | _components(facts.rollout_batch.scored)
+    } | _components(facts.asked.scored)
 
 
 def _components(scored: Scored) -> dict[str, float]:
@@ -118,18 +126,17 @@ def _components(scored: Scored) -> dict[str, float]:
 
 
 def _completions(facts: StepFacts) -> dict[str, float]:
-    rollouts = facts.rollouts
-    mask_BT, lengths_B = rollouts.mask_BT, rollouts.lengths_B
-    sampled_BT = rollouts.sampling_logps_BT
-    trained_BT = mask_BT & ~facts.update.logps_BT.isnan()
+    rollouts, trained = facts.asked.rollouts, facts.rollouts
+    lengths_B = rollouts.lengths_B
+    trained_BT = trained.mask_BT & ~facts.update.logps_BT.isnan()
     return {
         "truncated": _mean(rollouts.truncated_B),
         "empty": sum(not text.strip() for text in rollouts.texts) / rollouts.num_sequences,
         "completion_tokens_mean": _mean(lengths_B),
         "completion_tokens_max": float(lengths_B.max()),
-        "entropy": _mean(-sampled_BT[mask_BT]),
-        "rollout_logp_gap_mean": _mean((facts.update.logps_BT - sampled_BT)[trained_BT].abs()),
-        "leakage": sum(bool(MENTIONS_REFERENCE.search(text)) for text in rollouts.texts) / rollouts.num_sequences,
+        "entropy": _mean(-rollouts.sampling_logps_BT[rollouts.mask_BT]),
+        "rollout_logp_gap_mean": _mean((facts.update.logps_BT - trained.sampling_logps_BT)[trained_BT].abs()),
+        "leakage": mentioning_share(rollouts.texts),
     }
 
 
@@ -148,18 +155,43 @@ def _credit(facts: StepFacts) -> dict[str, float]:
     teacher_contexts = facts.teacher_contexts
     if teacher_contexts is None:
         return metrics
+    method_BT = facts.method_BT
     included = list(facts.live) if facts.method.rewarded else slice(None)
-    metrics["unheard"] = _mean(~teacher_contexts.teacher_mask_B[included])
-    metrics["hint_too_long"] = _mean(teacher_contexts.too_long_B[included])
-    metrics["clipped_low"] = _mean(credit.clipped_BT[live_BT] < 0)
-    metrics["clipped_high"] = _mean(credit.clipped_BT[live_BT] > 0)
+    asked_B = ~torch.tensor(teacher_contexts.routed_out_B)[included]
+    metrics["unheard"] = _mean(~teacher_contexts.teacher_mask_B[included][asked_B])
+    metrics["hint_too_long"] = _mean(teacher_contexts.too_long_B[included][asked_B])
+    metrics["clipped_low"] = _mean(credit.clipped_BT[method_BT] < 0)
+    metrics["clipped_high"] = _mean(credit.clipped_BT[method_BT] > 0)
     for name, chosen_B in (("positive", advantages_B > 0), ("negative", advantages_B < 0)):
         metrics[f"delta_mean_{name}"] = _mean(credit.deltas_BT[teacher_mask_BT & chosen_B[:, None]])
-        metrics[f"weight_mean_{name}"] = _mean(credit.weights_BT[live_BT & chosen_B[:, None]])
+        metrics[f"weight_mean_{name}"] = _mean(credit.weights_BT[method_BT & chosen_B[:, None]])
     right_B, wrong_B = rewards_B > facts.success_above, rewards_B <= facts.success_above  # NaN is neither
     for name, chosen_B in (("right", right_B), ("wrong", wrong_B)):
         metrics[f"delta_sum_{name}"] = _mean(credit.deltas_BT.sum(1)[teacher_mask_BT.any(1) & chosen_B])
     return metrics
+
+
+def _practice(facts: StepFacts) -> dict[str, float]:
+    """Compare the practised groups with what they replace, and measure what they give away of their hints."""
+    practice = facts.asked.practice
+    if practice is None:
+        return {}
+    rewards_B, rollouts = practice.scored.rewards_B, practice.rollouts
+    failed_B = facts.asked.scored.groups(practice.groups, num_generations=rollouts.num_generations).rewards_B
+    hints = [rollouts.prompt_of(b).hint or "" for b in range(rollouts.num_sequences)]
+
+    def right_share(scores_B: Tensor) -> float:
+        return _mean(scores_B[~scores_B.isnan()] > facts.success_above)
+
+    return {
+        "practice_groups": float(len(practice.groups)),
+        "practice_mixed": _mean(~facts.rollout_batch.dead_P[list(practice.groups)]),
+        "practice_right_before": right_share(failed_B),
+        "practice_right": right_share(rewards_B),
+        "practice_reward_mean": _mean(rewards_B[~rewards_B.isnan()]),
+        "practice_leakage": mentioning_share(rollouts.texts),
+        "practice_copied": copying_share(rollouts.texts, hints),
+    }
 
 
 def _diagnosis(diagnosis: Diagnosis, rollouts: Rollouts) -> dict[str, float]:
@@ -184,7 +216,7 @@ def step_costs(facts: StepFacts) -> dict[str, float]:
     seconds = facts.watch.seconds
     return {f"{phase}_s": value for phase, value in seconds.items()} | {
         "step_s": sum(seconds.values()),
-        "rollout_tokens": float(facts.rollout_batch.num_tokens),
+        "rollout_tokens": float(facts.asked.num_tokens),
         "teacher_tokens": float(facts.teacher_tokens),
         "update_tokens": float(facts.update.num_tokens),
         "peak_memory_bytes": peak_memory_bytes(facts.watch.device),
@@ -197,27 +229,46 @@ def _mean(values: Tensor) -> float:
 
 
 def rollout_reports(facts: StepFacts, *, policy: Policy, with_tokens: Sequence[int]) -> list[RolloutReport]:
-    """Build one report per rollout, `[B]`, with per-token numbers for those in `with_tokens`."""
-    rollouts, reported = facts.rollouts, frozenset(with_tokens)
-    advantages, truncated = facts.rollout_batch.advantages_B.tolist(), rollouts.truncated_B.tolist()
-    return [
-        RolloutReport(
-            row=rollouts.prompt_of(b).task.row,
-            sample=b % rollouts.num_generations,
-            completion=text,
-            record=facts.rollout_batch.scored.records[b],
-            advantage=advantages[b],
-            truncated=truncated[b],
-            tokens=_token_report(facts, policy=policy, sequence=b) if b in reported else None,
-        )
-        for b, text in enumerate(rollouts.texts)
-    ]
+    """Build one report per completion, those of practice last, with per-token numbers for those in `with_tokens`."""
+    asked, trained, reported = facts.asked, facts.rollout_batch, frozenset(with_tokens)
+
+    def reports(batch: RolloutBatch, sequences: Sequence[int], *, first: int) -> list[RolloutReport]:
+        rollouts = batch.rollouts
+        advantages, truncated = batch.advantages_B.tolist(), rollouts.truncated_B.tolist()
+        return [
+            RolloutReport(
+                row=rollouts.prompt_of(b).task.row,
+                sample=b % rollouts.num_generations,
+                completion=rollouts.texts[b],
+                record=batch.scored.records[b],
+                advantage=advantages[b],
+                truncated=truncated[b],
+                hint=rollouts.prompt_of(b).hint,
+                tokens=_token_report(facts, rollouts, policy=policy, sequence=b) if number in reported else None,
+            )
+            for number, b in enumerate(sequences, start=first)
+        ]
+
+    num_asked, practised = asked.rollouts.num_sequences, trained.rollouts.practised_B.nonzero().squeeze(1).tolist()
+    return reports(asked, range(num_asked), first=0) + reports(trained, practised, first=num_asked)
 
 
-def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenReport:
-    rollouts, credit, row = facts.rollouts, facts.update.credit, sequence
+def _token_report(facts: StepFacts, rollouts: Rollouts, *, policy: Policy, sequence: int) -> TokenReport:
+    credit, row = facts.update.credit, sequence
     length = int(rollouts.lengths_B[row])
     ids: list[int] = rollouts.completion_ids_BT[row, :length].tolist()
+    text = policy.decoder.token_texts(ids)
+    if rollouts.prompt_of(row) is not facts.rollouts.prompt_of(row):  # a practised group took its place
+        return TokenReport(
+            ids=ids,
+            text=text,
+            logp_student=rollouts.sampling_logps_BT[row, :length].tolist(),
+            logp_teacher=None,
+            logp_contrast=None,
+            delta=None,
+            weight=[1.0] * length,
+            advantage=[0.0] * length,
+        )
     trained = not bool(facts.update.logps_BT[row].isnan().any())
     student_T = facts.update.logps_BT[row] if trained else rollouts.sampling_logps_BT[row]
     # Without a teacher the values are NaN, which JSON does not support.
@@ -228,7 +279,7 @@ def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenRe
 
     return TokenReport(
         ids=ids,
-        text=policy.decoder.token_texts(ids),
+        text=text,
         logp_student=student_T[:length].tolist(),
         logp_teacher=values(facts.update.teacher_logps_BT),
         logp_contrast=values(facts.update.contrast_logps_BT),

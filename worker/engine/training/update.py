@@ -55,6 +55,8 @@ class StepTensors:
     divergences_BT: Tensor | None
     """Divergences of the teacher, if the method weights by them, and their scale."""
     divergence_scale: float | None
+    practised_B: Tensor
+    """True for sequences of practice, which get the credit of GRPO."""
 
     def credit_inputs(
         self, student_logps_bT: Tensor, mask_bT: Tensor, *, rows: Tensor | slice, span: slice
@@ -76,6 +78,7 @@ class StepTensors:
             baselines_B=None if self.baselines_B is None else self.baselines_B[rows],
             divergences_BT=part(self.divergences_BT),
             divergence_scale=self.divergence_scale,
+            practised_B=self.practised_B[rows],
         )
 
 
@@ -97,8 +100,8 @@ def credit_options(settings: Settings, *, lam: float) -> Options:
     """Return the credit method's options, at the current `lambda`."""
     return Options(
         lam=lam,
-        eps_low=settings.eps_w[0],
-        eps_high=settings.eps_w[1],
+        weight_low=settings.eps_w[0],
+        weight_high=settings.eps_w[1],
         normalise=settings.normalise,
         first_error=settings.first_error,
         negative_only=settings.negative_only,

@@ -67,11 +67,12 @@ class Watchdog:
         """
         self._check_empty(report, observer=observer)
         self._check_teacher(report, observer=observer)
-        all_equal, limit = report.metrics["groups_mixed"] == 0, self.settings.max_dead_steps
+        mixed = report.metrics["groups_mixed"] > 0 or report.metrics.get("practice_mixed", 0) > 0
+        all_equal, limit = not mixed, self.settings.max_dead_steps
         uses_reward = self.method.rewarded and not self.method.values_tokens
         equal = self._streak("equal_scores", report, holds=all_equal and not uses_reward)
         if equal.steps == limit > 0:
-            message = f"{_equal_scores_text(equal)}. {self._reason_to_continue()}"
+            message = f"{self._equal_scores_text(equal)}. {self._reason_to_continue()}"
             self._warn("equal_scores", message, observer=observer)
         dead = self._streak("no_signal", report, holds=all_equal if uses_reward else report.metrics["skipped"] == 1)
         if dead.steps >= limit > 0 and report.step < report.warm_steps + self.settings.max_steps:
@@ -94,7 +95,7 @@ class Watchdog:
         )
 
     def _check_teacher(self, report: StepReport, *, observer: Observer) -> None:
-        if "unheard" not in report.metrics:  # no teacher pass in this step
+        if "unheard" not in report.metrics:  # no teacher pass in this step, or no group that it is asked about
             return
         streak = self._streak("teacher_unheard", report, holds=report.metrics["unheard"] >= UNHEARD_SHARE)
         if streak.steps == STREAK_STEPS:
@@ -129,18 +130,19 @@ class Watchdog:
         if not self.method.rewarded:
             return f"{_no_teacher_text(dead)}. Nothing was learned, so the run stopped. {setting}"
         return (
-            f"{_equal_scores_text(dead)}. If most are right, use harder questions; if most are wrong, use easier ones, "
-            "a stronger model, or a verifier that gives partial credit; if most have no score, check why the verifier "
-            f"gives none. {setting}"
+            f"{self._equal_scores_text(dead)}. If most are right, use harder questions; if most are wrong, use easier "
+            "ones, a stronger model, practice with a hint, or a verifier that gives partial credit; if most have no "
+            f"score, check why the verifier gives none. {setting}"
         )
 
-
-def _equal_scores_text(streak: Streak) -> str:
-    return (
-        f"In {streak.steps} consecutive steps no question had completions with different scores "
-        f"({streak.mean('groups_all_right'):.0%} of the questions all right, {streak.mean('groups_all_wrong'):.0%} all "
-        f"wrong, {streak.mean(*FAULTS):.0%} of the completions without a score)"
-    )
+    def _equal_scores_text(self, streak: Streak) -> str:
+        practised = "" if self.settings.practice is None else ", nor had any that was practised with a hint"
+        return (
+            f"In {streak.steps} consecutive steps no question had completions with different scores{practised} "
+            f"({streak.mean('groups_all_right'):.0%} of the questions all right, "
+            f"{streak.mean('groups_all_wrong'):.0%} all wrong, {streak.mean(*FAULTS):.0%} of the completions without a "
+            "score)"
+        )
 
 
 def _no_teacher_text(streak: Streak) -> str:

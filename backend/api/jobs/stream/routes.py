@@ -7,14 +7,13 @@ the stream. A stream ends without `end` soon after its caller's key was revoked 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
-from sqlalchemy.orm import Session
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from backend.api.http.dependencies import ObjectId, get_or_404
 from backend.api.http.rights import JobsRead
 from backend.api.jobs.stream.messages import StreamPosition
-from backend.db.engine import engine_for_reading
+from backend.db.engine import open_session
 from backend.db.jobs import Job
 
 HEARTBEAT_S = 15
@@ -30,7 +29,7 @@ async def followed_job(request: Request, job_id: ObjectId, caller: JobsRead) -> 
 
 
 def _require_job(job_id: str, *, project: str) -> None:
-    with Session(engine_for_reading(), info={"project": project}) as session:
+    with open_session(project=project, reading=True) as session:
         get_or_404(session, Job, job_id, project=project)
 
 

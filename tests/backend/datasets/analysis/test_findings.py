@@ -11,6 +11,7 @@ import pytest
 from backend.datasets.analysis.overlap import overlap
 from backend.datasets.reading.store import OnBadRows, store_dataset
 from backend.db.engine import transaction
+from backend.db.files import File
 from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 
@@ -108,7 +109,7 @@ def test_rows_shared_by_two_files_are_found_by_row_and_by_question() -> None:
     train, _ = stored(row("a", "1"), row("b", "2"), row("c", "3"))
     held_out, _ = stored(row("x", "9"), row("b", "2"), row("c", "other"))
     with transaction() as session:
-        found = overlap(session, held_out, against=train)
+        found = overlap(session, session.get_one(File, held_out), against=session.get_one(File, train))
     assert (found["rows"], found["questions"]) == (1, 2)
     assert found["pairs"] == [
         {"line": 2, "their_line": 2, "same_row": True, "number": 1, "their_number": 1, "question": "b"},
@@ -122,7 +123,7 @@ def test_all_repeated_and_shared_rows_are_counted_and_a_hundred_listed() -> None
     assert (report["duplicates"]["rows"], len(report["duplicates"]["groups"])) == (151, 100)
     held_out, _ = stored(*(row(f"{n}?", str(n) if n % 3 else "other") for n in range(150)))
     with transaction() as session:
-        found = overlap(session, held_out, against=train)
+        found = overlap(session, session.get_one(File, held_out), against=session.get_one(File, train))
     assert (found["questions"], found["rows"], len(found["pairs"])) == (150, 100, 100)
 
 

@@ -30,6 +30,8 @@ FORMS: dict[str, tuple[dict[str, Any], str]] = {
     "HARDMath": ({"problem": "Who?", "ground_truths": ["Ann", "A. Lee"]}, "ground_truths"),
     "BIG-bench": ({"input": "Who?", "targets": ["Ann", "A. Lee"]}, "targets"),
     "capitals": ({"Question": "Who?", "Golden Answers": ["Ann", "A. Lee"]}, "Golden Answers"),
+    "MuSiQue": (ASKED | {"answer": "Ann", "answer_aliases": ["A. Lee", "Ann"]}, "answer"),
+    "names in another column, as a CSV file has them": (ASKED | {"answer": "Ann", "Aliases": "['A. Lee']"}, "answer"),
     "messages": ({"messages": [{"role": "user", "content": "Who?"}], "answers": ["Ann", "A. Lee"]}, "answers"),
 }
 
@@ -53,6 +55,12 @@ def test_one_answer_of_a_list_is_that_answer_and_stays_a_list_for_python() -> No
 @pytest.mark.parametrize(("value", "answer"), [("Ann", "Ann"), (7, "7"), (["Ann"], "Ann"), ([7], "7")])
 def test_a_plural_column_of_one_answer_is_that_answer(name: str, value: Any, answer: str) -> None:
     assert read_one(ASKED | {name: value})[0].reference.answer == answer
+
+
+@pytest.mark.parametrize(("value", "answer"), [(["Ann"], "Ann"), ([7], "7"), (["a", "b"], '["a", "b"]')])
+def test_a_list_of_one_under_any_name_is_its_element(value: Any, answer: str) -> None:
+    row, report = read_one(ASKED | {"final_answer": value})
+    assert (row.reference.right, len(report.notes)) == (answer, int(len(value) > 1))
 
 
 def test_a_singular_column_comes_before_a_plural_one() -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from backend import blobs
 from backend.datasets.reading.store import store_dataset
-from backend.datasets.versions.create import new_version, split
+from backend.datasets.versions.create import Split, new_version, split
 from backend.datasets.versions.difference import difference
 from backend.datasets.versions.edits import AppendRow, DeleteRow, Edit, ReplaceRow
 from backend.db.engine import transaction
@@ -158,12 +158,11 @@ def test_the_two_sides_of_a_split_are_the_file(answers: list[str], seed: int, by
     given_items = [{"question": f"{n}?", "answer": answer, "level": n % 2} for n, answer in enumerate(answers)]
     with transaction() as session:
         parent = stored(session, given_items)
-        train, validation = split(
-            session, parent.id, project=parent.project_id, share=0.3, rows=None, seed=seed, stratify_by=by
-        )
+        wanted = Split(share=0.3, rows=None, seed=seed, stratify_by=by)
+        train, validation = split(session, parent.id, wanted, project=parent.project_id)
         sides = [[row.normal["item"] for row in rows_of(session, side)] for side in (train, validation)]
         assert sorted(sides[0] + sides[1], key=json.dumps) == sorted(given_items, key=json.dumps)
         assert all(side == [item for item in given_items if item in side] for side in sides)  # in their order
         assert validation.row_count == max(2, round(0.3 * len(given_items)))
-        again = split(session, parent.id, project=parent.project_id, share=0.3, rows=None, seed=seed, stratify_by=by)
+        again = split(session, parent.id, wanted, project=parent.project_id)
         assert [side.sha256 for side in again] == [train.sha256, validation.sha256]

@@ -154,7 +154,7 @@ def test_chosen_methods_are_started_with_their_seeds_and_budget(client: Client, 
     client.create_verifier(name="last word", grader=GRADER)
     app = opened("compare", key=key, comparison="new")
     assert not app.exception
-    assert "2 methods × 3 seeds: 6 jobs." in words(app)
+    assert "3 methods × 3 seeds: 9 jobs." in words(app), "imitation too, where rows have solutions"
     app.number_input(key="cmp_seeds").set_value(2).run()
     app.number_input(key="cmp_max_steps").set_value(40).run()
     app.number_input(key="cmp_limit").set_value(30).run()
@@ -163,13 +163,13 @@ def test_chosen_methods_are_started_with_their_seeds_and_budget(client: Client, 
     assert not app.exception
     assert not app.error
     [made] = client.comparisons()["data"]
-    assert [each["name"] for each in made["plan"]["arms"]] == ["GRPO", "RLSD"]
-    assert made["name"] == "RLSD vs. GRPO on rows.jsonl"
+    assert [each["name"] for each in made["plan"]["arms"]] == ["GRPO", "RLSD", "SFT"]
+    assert made["name"] == "RLSD vs. SFT vs. GRPO on rows.jsonl"
     assert made["plan"]["budget"] == {"unit": "steps", "limit": 30.0}
     assert {run["seed"] for run in made["runs"]} == {0, 1}
     assert {run["max_steps"] for run in made["runs"]} == {40}
     assert app.title[0].value == made["name"]
-    assert "0 of 4 runs ended" in "\n".join(bar.proto.text for bar in app.get("progress"))
+    assert "0 of 6 runs ended" in "\n".join(bar.proto.text for bar in app.get("progress"))
 
 
 def test_reasons_against_a_comparison_are_shown_before_it_is_started(client: Client, key: str, rows_file: Path) -> None:

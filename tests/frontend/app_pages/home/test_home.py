@@ -8,8 +8,8 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from backend.chat.usage import record_usage
 from backend.db.base import utc_now
+from backend.db.chat import record_usage
 from backend.db.engine import transaction
 from backend.db.files import File, FileStatus
 from backend.db.jobs import Job

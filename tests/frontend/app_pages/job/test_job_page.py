@@ -5,14 +5,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from streamlit.proto.Metric_pb2 import Metric
 from streamlit.testing.v1 import AppTest
 
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
-from backend.db.training import Evaluation
+from backend.db.training import Checkpoint, Evaluation, Step
 from backend.jobs import events
 from frontend.api import Client
 from frontend.api.types import Json, StepMetrics, Verdict
@@ -98,6 +98,67 @@ def test_an_ended_job_shows_the_verdict_first_and_links_to_its_model(client: Cli
     links = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
     assert links["Open the model"] == str(httpx.QueryParams(model=model))
     assert links["Compare with base model"] == str(httpx.QueryParams(left="starter", right=model))
+
+
+def imitate(job_id: str, steps: int) -> None:
+    """Record steps of a warm start of four."""
+    with transaction() as session:
+        for step in range(1, steps + 1):
+            values = {"loss": 3.0 - step / 2, "target_tokens": 40.0, "step_s": 1.0}
+            session.add(Step(job_id=job_id, step=step, created_at=utc_now(), metrics=values))
+        session.execute(update(Job).values(step=steps, warm_steps=4, max_steps=6, state="running"))
+
+
+def test_a_warm_start_shows_its_own_progress_and_curve(key: str, job_id: str) -> None:
+    imitate(job_id, 3)
+    app = opened("job", key=key, job=job_id)
+    assert not app.exception
+    assert [header.value for header in app.subheader] == ["Imitation", "Held-out questions"]
+    assert "warm start, step 3 of 4" in "\n".join(bar.proto.text for bar in app.get("progress"))
+    app.segmented_control(key="view").set_value("Completions").run()
+    assert not app.exception
+    assert "imitation does not" in words(app)
+
+
+def test_a_job_with_a_warm_start_says_what_training_added_to_imitation(key: str, job_id: str) -> None:
+    imitate(job_id, 4)
+    take_steps(job_id, 6, first=5, state="succeeded", finished_at=utc_now(), trained_tokens=9)
+    trained.measured(job_id, step=0, share=0.1)
+    trained.measured(job_id, step=4, share=0.4, phase="warm")
+    trained.measured(job_id, step=6, share=0.7)
+    with transaction() as session:
+        [after] = session.scalars(select(Evaluation).where(Evaluation.phase == "trained"))
+        since = {"difference": {"mean": 0.3, "low": 0.2, "high": 0.4}, "p_value": 0.001}
+        after.result = after.result | {"since_warm_start": since}
+    app = opened("job", key=key, job=job_id)
+    assert not app.exception
+    assert [header.value for header in app.subheader] == ["Held-out questions", "Imitation", "Reward", "Groups"]
+    labels = [metric.label for metric in app.metric]
+    assert labels[-3:] == ["Before training", "After imitation", "After training"]
+    sentence = next(info.value for info in app.info if info.value.startswith("Imitation took"))
+    assert sentence.endswith("(95 % interval +0.200 to +0.400).")
+    assert ", training from " in sentence
+
+
+def test_a_job_that_keeps_its_best_step_says_which_and_what_chose_it(key: str, job_id: str) -> None:
+    take_steps(job_id, 2)
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+        job.spec = job.spec | {"keep": "best", "eval_interval": 1}
+    model = trained.trained(job_id)
+    with transaction() as session:
+        kept = session.get_one(Evaluation, (job_id, 2, "trained"))
+        kept.result = kept.result | {"selection": {"mean": 0.75, "n": 39}}
+        checkpoint = session.scalars(select(Checkpoint).where(Checkpoint.job_id == job_id)).one()
+        checkpoint.score = 0.75
+    shown = words(opened("job", key=key, job=job_id))
+    said = "Kept: step 2, chosen on 39 of the questions; the result is measured on the other 40."
+    assert said in shown
+    checkpoints = words(opened("job", key=key, job=job_id, view="Checkpoints"))
+    assert "score on the questions that choose 0.750" in checkpoints
+    assert "Kept" in checkpoints
+    assert "Best" not in checkpoints
+    assert said in words(opened("models", key=key, model=model, view="Card"))
 
 
 def test_a_held_out_score_says_how_many_completions_had_none(key: str, job_id: str) -> None:
@@ -226,7 +287,9 @@ def test_all_events_can_be_read_page_by_page(client: Client, key: str, job_id: s
 def test_settings_are_listed_in_words_with_chosen_ones_in_bold(key: str, job_id: str) -> None:
     app = part(key, job_id, "Settings")
     lines = {name: value for table in app.table for name, value in table.value[["setting", "value"]].to_numpy()}
-    assert lines["**Training steps**"] == "2"
+    assert lines["**Training steps**"] == "2 steps"
+    assert lines["Warm-up steps"] == "0 steps"
+    assert lines["Tokens before the limit that cost reward (DAPO)"] == "none"
     assert lines["Hint for the teacher"] == "Answer"
     assert lines["Weight clipping below and above 1"] == "0.2 and 0.2"
     assert lines["Rank"].isdigit()

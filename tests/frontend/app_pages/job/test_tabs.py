@@ -123,6 +123,36 @@ def test_a_group_is_shown_side_by_side_under_its_question(key: str, job_id: str)
     assert len(shown_texts(app)) == 8
 
 
+def test_practice_is_listed_apart_with_the_hint_that_was_in_its_prompt(key: str, job_id: str) -> None:
+    assert "practice" not in {toggle.key for toggle in part(key, job_id, "Completions").toggle}
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+        job.spec = job.spec | {"practice": {"below": 0.2, "hint": "solution"}}
+        for place, practised in enumerate(list(rollouts(job_id, 2))[2:4]):
+            practised.number, practised.hint = 8 + place, "valve, planner"
+            practised.completion = f"With a hint, {place}"
+            session.add(practised)
+        for step in (1, 2):
+            metrics = {"practice_right_before": 0.0, "practice_right": 0.5, "practice_groups": 1.0}
+            stored = session.get_one(Step, (job_id, step))
+            stored.metrics = stored.metrics | metrics
+    app = part(key, job_id, "Completions")
+    assert len(shown_texts(app)) == 8
+    app.toggle(key="practice").set_value(True).run()
+    assert "Step 2: 2 completions of practice." in words(app)
+    assert shown_texts(app) == ["With a hint, 0", "With a hint, 1"]
+    assert "Practice: the prompt had the hint “valve, planner”." in words(app)
+    app.button(key="card_group_rollout-2-8").click().run()
+    assert app.query_params["group"] == "2-1-practice"
+    assert "Row 1 in step 2, practice: 2 wrong" in words(app)
+    assert "Reference:\nvalve, planner" in [text.value for text in app.text]
+    assert shown_texts(app) == ["With a hint, 0", "With a hint, 1"]
+    app.button(key="group_credit_rollout-2-8").click().run()
+    assert "Row 1, sample 0, step 2, practice" in words(app)
+    learning = part(key, job_id, "Learning")
+    assert "Practice" in [heading.value for heading in learning.subheader]
+
+
 def test_filters_survive_an_open_group_and_a_reload(key: str, job_id: str) -> None:
     app = part(key, job_id, "Completions")
     app.segmented_control(key="scope").set_value("all").run()
@@ -277,7 +307,9 @@ def test_the_score_of_a_completion_explains_what_counts_as_right(key: str, job_i
 
 
 def test_empty_filters_select_everything() -> None:
-    none = RolloutQuery(scope="all", step=None, row=None, outcomes=(), mixed=False, with_tokens=False, search="  ")
+    none = RolloutQuery(
+        scope="all", step=None, row=None, practice=False, outcomes=(), mixed=False, with_tokens=False, search="  "
+    )
     assert none.filters == {}
     assert not none.narrowed
 

@@ -121,7 +121,8 @@ def test_a_comparison_starts_the_stated_number_of_jobs(client: Client, key: str,
     uploaded(client, rows_file)
     app = opened("new_job", key=key)
     app.radio(key="plan").set_value("compare").run()
-    assert "6 jobs, one after the other" in words(app)
+    assert app.multiselect(key="arms").value == ["rlsd", "grpo", "sft"], "imitation, where rows have solutions"
+    assert "9 jobs, one after the other" in words(app)
     app.multiselect(key="arms").set_value(["grpo"]).run()
     assert "two methods" in app.warning[0].value
     app.multiselect(key="arms").set_value(["grpo", "rlsd"]).run()
@@ -137,6 +138,63 @@ def test_a_comparison_starts_the_stated_number_of_jobs(client: Client, key: str,
         ("GRPO", 1),
         ("RLSD", 1),
     ]
+
+
+def test_imitation_is_compared_and_offered_only_where_rows_have_something_to_imitate(
+    client: Client, key: str, rows_file: Path, tmp_path: Path
+) -> None:
+    uploaded(client, rows_file)
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text("".join(f'{{"question": "{n} + {n}?", "answer": "{2 * n}"}}\n' for n in range(10)))
+    with plain.open("rb") as content:
+        client.upload(content, filename="plain.jsonl", mapping=None)
+    app = opened("new_job", key=key)  # with the newest dataset
+    app.radio(key="plan").set_value("compare").run()
+    assert app.multiselect(key="arms").value == ["rlsd", "grpo"]
+    app.radio(key="plan").set_value("quick").run()
+    assert "0 of 10 rows have the worked solution" in words(app)
+    app.number_input(key="set_warm_start_rows").set_value(4).run()
+    assert "0 of the 8 training rows" in app.warning[0].value
+    app.selectbox(key="set_warm_start_target").select("answer").run()
+    assert not app.warning
+    app.number_input(key="set_warm_start_epochs").set_value(3).run()
+    assert "Imitation of 4 rows, then 30 steps" in words(app)
+    press(app, "Start training")
+    [job] = client.jobs()["data"]
+    made = client.job(job["id"])
+    asked = made["method"]["reinforcement"]["x_asked"]
+    assert asked["warm_start"] == {"rows": 4, "epochs": 3, "target": "answer"}
+    assert (made["x_progress"]["warm_steps"], made["x_progress"]["max_steps"]) == (3, 33)
+    again = opened("new_job", key=key, **{"from": job["id"]})
+    assert again.number_input(key="set_warm_start_epochs").value == 3
+    assert again.selectbox(key="set_warm_start_target").value == "answer"
+
+
+def test_the_form_says_that_sft_imitates(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    app.selectbox(key="method").select("sft").run()
+    assert not app.exception
+    assert "30 steps × 8 texts of rows to imitate. SFT." in words(app)
+    assert "10 of 10 rows have the worked solution" in words(app)
+
+
+def test_practice_is_off_until_it_is_switched_on_and_needs_its_hint(client: Client, key: str, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    lines = [{"question": f"{n}?", "answer": str(n)} | ({"solution": f"so {n}"} if n else {}) for n in range(10)]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    uploaded(client, rows)
+    app = opened("new_job", key=key)
+    assert not app.warning
+    app.toggle(key="practise").set_value(True).run()
+    assert "1 of 10 rows have no worked solution, but practice shows it" in app.warning[0].value
+    app.selectbox(key="set_practice_hint").set_value("answer").run()
+    app.number_input(key="set_practice_below").set_value(0.3).run()
+    assert not app.warning
+    press(app, "Start training")
+    [job] = client.jobs()["data"]
+    x_rlsd = job["method"]["reinforcement"]["x_rlsd"]
+    assert x_rlsd["practice"] == {"below": 0.3, "hint": "answer", "placebo_of": "solution"}
 
 
 def test_what_the_service_would_refuse_is_shown_before_the_request(client: Client, key: str, rows_file: Path) -> None:
@@ -226,6 +284,7 @@ def test_a_job_is_run_again_with_its_own_settings_and_a_change(client: Client, k
                     "scale_rewards": False,
                     "first_error": False,
                     "temperature": 0.9,
+                    "practice": {"below": 0.1, "hint": "placebo"},
                     "lora": {"r": 4, "target_modules": ["q_proj"]},
                 },
             },

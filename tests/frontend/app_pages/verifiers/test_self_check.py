@@ -11,8 +11,7 @@ from backend import checks
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from frontend.api import Client
-from frontend.api.checks import AlteredAnswer, ReadReference
-from frontend.api.types import Json
+from frontend.api.types import AlteredAnswer, Json, ReferenceReading
 from frontend.components import check_matrix, check_references
 from tests.frontend.api.test_api import new_job
 from tests.frontend.test_pages import api_address, opened, words
@@ -75,7 +74,7 @@ def test_the_matrix_leaves_out_texts_that_a_row_did_not_have() -> None:
 
 
 def test_references_and_altered_answers_are_tables_with_what_each_means() -> None:
-    read: list[ReadReference] = [
+    read: list[ReferenceReading] = [
         {"grader": "", "reference": "12,000", "read": "12000", "lost": ""},
         {"grader": "", "reference": "5 km/h", "read": "5", "lost": "km/h"},
         {"grader": "", "reference": "none", "read": None, "lost": ""},

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from backend.core.methods import METHODS, TeacherKind
 from worker.engine.credit import assign_credit, token_advantages
+from worker.engine.methods import METHODS as CREDITING
 from worker.engine.methods.base import CreditInputs, Options
 
 NAN, INF = math.nan, math.inf
@@ -42,7 +43,7 @@ def sign(x):
 def rlsd(a, delta, o):
     """docs/rlsd.md section 1: eq. 14, eq. 15, Algorithm 1."""
     weight = 1.0 if o.negative_only and a > 0 else exp(sign(a) * delta)
-    return a * ((1 - o.lam) + o.lam * clip(weight, 1 - o.eps_low, 1 + o.eps_high))
+    return a * ((1 - o.lam) + o.lam * clip(weight, 1 - o.weight_low, 1 + o.weight_high))
 
 
 def rlcsd(a, e, o):
@@ -102,8 +103,8 @@ def oracle(method, inputs, options):
 def make_options(**changes):
     values = {
         "lam": 0.5,
-        "eps_low": 0.2,
-        "eps_high": 0.2,
+        "weight_low": 0.2,
+        "weight_high": 0.2,
         "normalise": False,
         "first_error": False,
         "negative_only": False,
@@ -149,6 +150,7 @@ def random_inputs(*, seed=0, has_teacher=True, poison=None, dtype=torch.float64,
         baselines_B=torch.tensor([0.4] * 3 + [0.7] * 3 + [0.2] * 3, dtype=dtype),
         divergences_BT=(teacher - student).abs(),
         divergence_scale=0.7,
+        practised_B=torch.zeros(9, dtype=torch.bool),
     )
 
 
@@ -160,7 +162,7 @@ def test_credit_is_bit_identical_to_the_papers_formula(method, lam, has_teacher)
         [(0.2, 0.2), (0.8, 4.0)], [False, True], [False, True], [NAN, -INF, INF]
     ):
         options = make_options(
-            lam=lam, eps_low=eps_w[0], eps_high=eps_w[1], first_error=first_error, negative_only=negative_only
+            lam=lam, weight_low=eps_w[0], weight_high=eps_w[1], first_error=first_error, negative_only=negative_only
         )
         inputs = random_inputs(has_teacher=has_teacher, poison=poison)
         found = assign_credit(method, inputs, options).advantages_BT
@@ -193,7 +195,7 @@ def test_the_inputs_distinguish_the_oracles(method):
         assert torch.equal(own, oracle(other, inputs, options)) == same
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(CREDITING))
 def test_float32_agrees_with_the_oracle_to_float32_precision(method):
     narrow = random_inputs(dtype=torch.float32)
     inputs = CreditInputs(
@@ -208,6 +210,7 @@ def test_float32_agrees_with_the_oracle_to_float32_precision(method):
         baselines_B=narrow.baselines_B.double(),
         divergences_BT=narrow.divergences_BT.double(),
         divergence_scale=narrow.divergence_scale,
+        practised_B=narrow.practised_B,
     )
     found = assign_credit(method, narrow, make_options()).advantages_BT
     expected = assign_credit(method, inputs, make_options()).advantages_BT
@@ -276,6 +279,7 @@ def one_sequence(advantage, triples):
         baselines_B=None,
         divergences_BT=None,
         divergence_scale=None,
+        practised_B=torch.zeros(1, dtype=torch.bool),
     )
 
 
@@ -297,7 +301,9 @@ triples = st.lists(st.tuples(logp, logp, logp), min_size=1, max_size=6)
 def test_methods_with_lambda_keep_the_sign_of_the_advantage_and_its_bounds(
     method, advantage, triples, lam, low, high, first_error, negative_only
 ):
-    options = make_options(lam=lam, eps_low=low, eps_high=high, first_error=first_error, negative_only=negative_only)
+    options = make_options(
+        lam=lam, weight_low=low, weight_high=high, first_error=first_error, negative_only=negative_only
+    )
     inputs = one_sequence(advantage, triples)
     found = assign_credit(method, inputs, options).advantages_BT
     assert (found * sign(advantage) >= 0).all()
@@ -355,13 +361,18 @@ def test_distilled_credit_is_bounded_and_zero_after_the_first_error(advantage, t
 def test_normalised_weights_of_every_weighting_method_have_mean_one():
     for method in ("rlsd", "cepo", "rlsd_template"):
         inputs = random_inputs()
-        options = make_options(lam=1.0, eps_low=0.8, eps_high=4.0, normalise=True)
+        options = make_options(lam=1.0, weight_low=0.8, weight_high=4.0, normalise=True)
         weights = assign_credit(method, inputs, options).weights_BT
         means = weights.where(inputs.mask_BT, 0.0).sum(1) / inputs.mask_BT.sum(1)
         torch.testing.assert_close(means, torch.ones_like(means), rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"sc_grpo"}))
+def test_a_method_that_imitates_assigns_no_credit():
+    with pytest.raises(ValueError, match="the method sft imitates"):
+        assign_credit("sft", random_inputs(), make_options())
+
+
+@pytest.mark.parametrize("method", sorted(CREDITING.keys() - {"sc_grpo"}))
 def test_no_gradient_flows_through_any_credit(method):
     inputs = random_inputs()
     logps = [inputs.student_logps_BT, inputs.teacher_logps_BT, inputs.contrast_logps_BT]

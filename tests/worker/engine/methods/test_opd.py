@@ -121,26 +121,19 @@ def test_a_missing_teacher_device_is_refused_naming_the_setting(tmp_path):
         load_external_teacher(settings, student=tiny_policy(settings))
 
 
-def test_opd_without_a_teacher_model_is_refused():
-    with pytest.raises(ValueError, match="needs teacher_model"):
-        run_steps(tiny_settings(method="opd"))
-
-
 @pytest.mark.parametrize(
-    ("method", "message"), [("opd", "opd needs an external teacher"), ("rlsd", "rlsd does not use an external teacher")]
+    ("settings", "message"),
+    [
+        ({"method": "opd"}, "opd imitates a larger model: set teacher_model"),
+        ({"method": "rlsd", "teacher_model": "big"}, "teacher_model is only used by opd, not by rlsd"),
+    ],
 )
-def test_a_missing_and_an_unused_external_teacher_are_refused(method, message):
-    settings = tiny_settings(method=method)
-    policy = tiny_policy(settings)
+def test_a_missing_and_an_unused_external_teacher_are_refused(settings, message):
+    settings = tiny_settings(**settings)
     with pytest.raises(ValueError, match=message):
         run(
             Experiment(
-                settings=settings,
-                policy=policy,
-                teacher=None if method == "opd" else policy,
-                tasks=tiny_tasks(4),
-                held_out=[],
-                reward=vowel_share,
+                settings=settings, policy=tiny_policy(settings), tasks=tiny_tasks(4), held_out=[], reward=vowel_share
             ),
             observer=Recorder(),
             resume=None,

@@ -2,15 +2,25 @@
 
 import pytest
 
-from backend.core.hints import Hint
+from backend.core.hints import HINTS, Hint
+from backend.core.statistics import Interval
 from worker.engine.preflight.findings import UNHELPFUL_HINT_ADVICE, hint_finding, prefill_finding, prompt_finding
-from worker.engine.preflight.report import CONTROLS
+from worker.engine.preflight.forecast import HintEffect
 from worker.engine.rollouts.prompts import LengthLimits
 
 
-@pytest.mark.parametrize("kind", [hint for hint in Hint if hint not in CONTROLS])
+@pytest.mark.parametrize("kind", [hint for hint in Hint if not HINTS[hint].control])
 def test_a_hint_that_does_not_help_is_not_recommended_as_the_remedy(kind: Hint) -> None:
-    message = hint_finding(kind=kind, helps="no", without=0.2, shown=0.2, low=-0.1, high=0.1, is_control=False).message
+    effect = HintEffect(
+        without=0.2,
+        shown=0.2,
+        difference=Interval(mean=0.0, low=-0.1, high=0.1),
+        p_value=1.0,
+        helps="no",
+        rows=8,
+        not_helped=(),
+    )
+    message = hint_finding(kind, effect).message
     assert UNHELPFUL_HINT_ADVICE[kind] in message
     assert ("choose" in message and "worked solution" in message) == (kind is not Hint.SOLUTION)
 

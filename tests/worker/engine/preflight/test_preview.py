@@ -65,6 +65,7 @@ def test_a_hint_that_repeats_the_question_is_found_where_it_was_put():
         ({"method": "sdpo", "hint": "sibling"}, ["sibling"]),
         ({"method": "grpo"}, []),
         ({"method": "opd"}, []),
+        ({"method": "sft"}, []),
         ({"lam": 0.0}, []),
     ],
 )
@@ -73,7 +74,13 @@ def test_each_method_shows_its_teachers_and_a_method_without_one_has_a_note(chan
     assert [teacher["hint"] for teacher in result["teachers"]] == hints
     assert all(teacher["from_group"] == ("sibling" in teacher["hint"]) for teacher in result["teachers"])
     if not hints:
-        assert {"grpo": "no teacher", "opd": "larger model", "rlsd": "does not use"}[result["method"]] in result["note"]
+        notes = {
+            "grpo": "no teacher",
+            "opd": "larger model",
+            "rlsd": "does not use",
+            "sft": "imitates a text of the row",
+        }
+        assert notes[result["method"]] in result["note"]
 
 
 def test_a_placebo_is_another_rows_and_the_one_used_in_training():

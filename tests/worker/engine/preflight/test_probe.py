@@ -28,6 +28,8 @@ from worker.engine.model.policy_loading import build_policy
 from worker.engine.preflight.probe import chosen_tasks, probe
 from worker.engine.preflight.report import build_report
 from worker.engine.preflight.trial_steps import run_trial_steps
+from worker.engine.preflight.warm_up import warmed_up
+from worker.engine.training.checkpoint import unpack
 from worker.engine.types import Completion
 
 TASKS = tiny_tasks(12)
@@ -56,7 +58,7 @@ def report(settings=None, *, samples=4, trial_steps=None, **how):
     settings = settings or tiny_settings()
     found = run_probe(settings, samples=samples, **how)
     findings, figures = build_report(
-        found, settings=settings, samples=samples, tasks=len(TASKS), trial_steps=trial_steps
+        found, settings=settings, samples=samples, tasks=len(TASKS), trial_steps=trial_steps, warm_steps=0
     )
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     return figures | {"findings": findings}
@@ -234,29 +236,48 @@ def test_what_cannot_start_is_refused_as_a_run_would_refuse_it():
         run_probe(tiny_settings(max_completion_tokens=600))
 
 
-def test_an_adapter_that_was_trained_is_switched_off():
-    settings = tiny_settings()
-    fresh, random_adapters = (
-        run_probe(settings),
-        run_probe(settings, policy=tiny_policy(settings, random_adapters=True)),
-    )
-    assert fresh.plain.texts == random_adapters.plain.texts
-    assert fresh.hinted.texts == random_adapters.hinted.texts
+def test_after_a_warm_start_the_model_that_training_begins_with_is_measured():
+    settings = tiny_settings(max_completion_tokens=48, warm_start={"rows": 8, "epochs": 3, "learning_rate": 0.05})
+    policy, done = tiny_policy(settings), []
+    experiment = Experiment(settings=settings, policy=policy, tasks=TASKS, held_out=(), reward=vowel_share)
+    with warmed_up(experiment, progress=record_progress(done)) as steps:
+        warm = run_probe(settings, policy=policy)
+        imitated = {name: value.clone() for name, value in policy.adapter(LIVE_ADAPTER).items()}
+    assert done[-1] == (steps, steps, "steps of the warm start")
+    before = run_probe(settings, policy=policy)
+    assert before.plain.texts == run_probe(settings, policy=tiny_policy(settings)).plain.texts != warm.plain.texts
+    run = Recorder(stop_after=steps)
+    loop.run(experiment, observer=run, resume=None)
+    saved = unpack(run.checkpoints[-1].data)
+    assert saved.run_state.step == steps > 0
+    assert all(torch.equal(saved.tensors[f"adapter.{name}"], value) for name, value in imitated.items())
+
+
+def test_a_step_that_fails_in_the_warm_start_leaves_the_adapters_as_they_were():
+    settings = tiny_settings(max_completion_tokens=48, warm_start={"rows": 8})
+    policy = tiny_policy(settings)
+    before = {name: value.clone() for name, value in policy.adapter(LIVE_ADAPTER).items()}
+    experiment = Experiment(settings=settings, policy=policy, tasks=TASKS, held_out=(), reward=vowel_share)
+
+    def stop(*_):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError), warmed_up(experiment, progress=stop):
+        pass
+    assert all(torch.equal(value, before[name]) for name, value in policy.adapter(LIVE_ADAPTER).items())
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_a_run_after_a_pre_flight_is_the_same_to_the_last_bit(dropout):
-    settings = tiny_settings(lora_dropout=dropout)
+    settings = tiny_settings(lora_dropout=dropout, max_completion_tokens=48, warm_start={"rows": 4})
 
     def trained(*, probe_first):
         policy, recorder = tiny_policy(settings), Recorder()
+        experiment = Experiment(settings=settings, policy=policy, tasks=TASKS, held_out=(), reward=vowel_share)
         if probe_first:
-            run_probe(settings, policy=policy)
-        loop.run(
-            Experiment(settings=settings, policy=policy, tasks=TASKS, held_out=(), reward=vowel_share),
-            observer=recorder,
-            resume=None,
-        )
+            with warmed_up(experiment, progress=lambda *_: None):
+                run_probe(settings, policy=policy)
+        loop.run(experiment, observer=recorder, resume=None)
         return policy.adapter(LIVE_ADAPTER), recorder
 
     (plain, one), (probed, two) = trained(probe_first=False), trained(probe_first=True)
@@ -286,6 +307,23 @@ def test_two_trial_steps_give_time_tokens_and_memory_and_their_phases_add_up():
     assert not alone["step_measured"]
     assert "the update" in alone["leaves_out"]
     assert alone["step_s"]["mean"] == pytest.approx(alone["seconds_per_token"] * 3 * 4 * 8)
+
+
+def test_trial_steps_are_those_of_the_method_and_imitation_samples_nothing():
+    warm = {"rows": 4, "target": "answer"}
+    for settings in (
+        tiny_settings(warm_start=warm, max_completion_tokens=12),
+        tiny_settings(method="sft", warm_start=warm, max_completion_tokens=12),
+    ):
+        policy = tiny_policy(settings)
+        trial_steps = run_trial_steps(
+            Experiment(settings=settings, policy=policy, tasks=TASKS[:4], held_out=(), reward=vowel_share)
+        )
+        time = report(settings, trial_steps=trial_steps)["time"]
+        samples = settings.method != "sft"
+        assert all((step["rollout_tokens"] > 0) == samples for step in trial_steps.steps)
+        assert (time["total_tokens"]["mean"] > 0) == samples == bool(time["rehearsed"])
+        assert time["step_s"]["mean"] > 0
 
 
 def test_a_step_that_cannot_be_taken_is_a_finding():

@@ -37,6 +37,7 @@ def collected(reward, *, policy=None, step=1, rows=9, weights=None, history=None
     return collect_rollouts(
         replace(context, reward=reward, component_weights=weights or {}),
         tiny_prompts(policy, rows),
+        practice_prompts=None,
         step=step,
         history=history or SolveHistory(),
         watch=watch,

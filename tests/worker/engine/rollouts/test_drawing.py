@@ -62,6 +62,17 @@ def test_rows_are_drawn_as_often_as_their_weights_say_and_none_is_forgotten():
     assert len(counts) == 40
 
 
+def test_more_groups_have_a_signal_than_with_passes_over_rows_that_are_mostly_never_solved():
+    rates, history, rng = np.array([0.5] * 8 + [0.0] * 32), SolveHistory(), np.random.default_rng(0)
+    mixed = 0
+    for step in range(1, 201):
+        drawn = draw(step, history=history, num_rows=40)
+        right_PG = rng.random((3, 8)) < rates[drawn][:, None]
+        history.add(drawn, right_PG)
+        mixed += int((right_PG.any(1) & ~right_PG.all(1)).sum())
+    assert mixed / 600 > 2 * 8 / 40, "the share of rows that are sometimes solved"
+
+
 @given(st.integers(1, 9), st.integers(1, 30))
 def test_no_row_is_twice_in_a_step_that_could_do_without(num_rows, step):
     drawn = draw(step, history=history_of(0, 4), num_rows=max(2, num_rows))

@@ -71,6 +71,9 @@ def test_routing_consults_the_teacher_only_in_groups_with_two_right_and_a_wrong_
     assert routed.teacher_mask_B.any()
     for found_B, free_B in zip(routed.all_contexts, free.all_contexts, strict=True):
         assert list(found_B) == [context if mixed else None for context, mixed in zip(free_B, inside, strict=True)]
+    assert list(routed.routed_out_B) == [not mixed for mixed in inside]
+    assert routed.no_hint_B == free.no_hint_B
+    assert not any(free.routed_out_B)
     assert not routed.too_long_B.any()
 
 
@@ -217,6 +220,12 @@ def test_a_teacher_without_a_hint_has_no_control():
     assert builder.control(rollouts_of(policy), REWARDS, step=1) is None
 
 
+def live(method, advantages, contexts, *, failing):
+    """Return the sequences with a signal, none of which is practised."""
+    practised = torch.zeros(len(advantages), dtype=torch.bool)
+    return live_sequences(METHODS[method], advantages, contexts, failing_B=failing, practised_B=practised)
+
+
 @pytest.mark.parametrize(
     ("methods", "expected"),
     [
@@ -231,10 +240,13 @@ def test_only_sequences_with_a_signal_are_run(methods, expected):
     failing = torch.tensor([False, True, True, True])
     context = Context((1, 2, 3))
     contexts = TeacherContexts(
-        teacher_B=(context, context, None, None), contrasts_KB=(), no_hint_B=(False, False, True, True)
+        teacher_B=(context, context, None, None),
+        contrasts_KB=(),
+        no_hint_B=(False, False, True, True),
+        routed_out_B=(False,) * 4,
     )
     for method in methods:
-        assert live_sequences(METHODS[method], advantages, contexts, failing_B=failing) == expected
+        assert live(method, advantages, contexts, failing=failing) == expected
     covered = {
         "good_prefix",
         "sc_grpo",
@@ -248,9 +260,20 @@ def test_only_sequences_with_a_signal_are_run(methods, expected):
         "opd",
         "grpo_opsd",
     }
-    assert covered == METHODS.keys()
+    assert covered == {name for name, method in METHODS.items() if not method.imitates}
 
 
 def test_without_a_teacher_a_sequence_is_run_for_its_reward_alone():
     advantages = torch.tensor([0.0, 1.0, -1.0, 0.0])
-    assert live_sequences(METHODS["rlsd"], advantages, None, failing_B=advantages < 9) == [1, 2]
+    assert live("rlsd", advantages, None, failing=advantages < 9) == [1, 2]
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_practised_sequence_is_run_for_its_reward_alone(method):
+    advantages, everywhere = torch.tensor([0.0, 1.0, -1.0, 0.0]), torch.ones(4, dtype=torch.bool)
+    nowhere = (False,) * 4
+    contexts = TeacherContexts(
+        teacher_B=(Context((1, 2)),) * 4, contrasts_KB=(), no_hint_B=nowhere, routed_out_B=nowhere
+    )
+    found = live_sequences(METHODS[method], advantages, contexts, failing_B=everywhere, practised_B=everywhere)
+    assert found == [1, 2]

@@ -100,6 +100,7 @@ def facts():
     for position, side in CLIPPED.items():
         clipped[position] = side
     return StepFacts(
+        asked=rollout_batch,
         rollout_batch=rollout_batch,
         method=method_named("rlsd"),
         teacher_contexts=make_teacher_contexts(unheard=[WITHOUT_HINT]),
@@ -113,6 +114,7 @@ def facts():
             baselines_B=None,
             divergences_BT=None,
             divergence_scale=None,
+            practised_B=torch.zeros(len(VERDICTS), dtype=torch.bool),
         ),
         live=LIVE,
         update=Update(
@@ -138,7 +140,7 @@ def make_teacher_contexts(*, unheard, too_long=()):
     """Return contexts with a hint for every sequence except `unheard`, those of `too_long` because of their length."""
     read = tuple(None if b in unheard else Context((3, 4)) for b in range(len(VERDICTS)))
     absent = tuple(b in unheard and b not in too_long for b in range(len(VERDICTS)))
-    return TeacherContexts(teacher_B=read, contrasts_KB=(), no_hint_B=absent)
+    return TeacherContexts(teacher_B=read, contrasts_KB=(), no_hint_B=absent, routed_out_B=(False,) * len(absent))
 
 
 def tokens(*, of, counted=in_mask):
@@ -172,21 +174,21 @@ def test_the_rewards_and_groups_of_a_step(facts):
 def test_groups_are_all_right_or_all_wrong_by_success_above_and_mixed_by_their_scores(facts):
     metrics = step_metrics(replace(facts, success_above=0.2), diagnosis=None)
     assert [metrics[f"groups_{kind}"] for kind in ("all_right", "all_wrong", "mixed")] == [2 / 4, 0.0, 2 / 4]
-    rewards = facts.rollout_batch.scored.rewards_B.clone()
+    rewards = facts.asked.scored.rewards_B.clone()
     rewards[5] = 0.0
-    scored = replace(facts.rollout_batch.scored, rewards_B=rewards)
-    batch = replace(facts.rollout_batch, scored=scored, dead_P=scored.dead_groups({}, num_generations=G))
-    metrics = step_metrics(replace(facts, rollout_batch=batch), diagnosis=None)
+    scored = replace(facts.asked.scored, rewards_B=rewards)
+    batch = replace(facts.asked, scored=scored, dead_P=scored.dead_groups({}, num_generations=G))
+    metrics = step_metrics(replace(facts, asked=batch), diagnosis=None)
     assert [metrics[f"groups_{kind}"] for kind in ("all_right", "all_wrong", "mixed")] == [1 / 4, 0.0, 3 / 4]
 
 
 def test_a_group_that_differs_in_a_component_alone_is_mixed_and_components_have_a_mean_each(facts):
     parts = [{"facts": float(b % 2), "form": b / 16, "Ω": 1.0} for b in EVERY]
     records = tuple(replace(verdict, components=part) for verdict, part in zip(VERDICTS, parts, strict=True))
-    scored = replace(facts.rollout_batch.scored, records=records)
+    scored = replace(facts.asked.scored, records=records)
     dead_P = scored.dead_groups({"facts": 1.0, "form": 0.1}, num_generations=G)
-    batch = replace(facts.rollout_batch, scored=scored, dead_P=dead_P)
-    metrics = step_metrics(replace(facts, rollout_batch=batch), diagnosis=None)
+    batch = replace(facts.asked, scored=scored, dead_P=dead_P)
+    metrics = step_metrics(replace(facts, asked=batch), diagnosis=None)
     assert [metrics[f"groups_{kind}"] for kind in ("all_right", "all_wrong", "mixed")] == [0.0, 0.0, 1.0]
     graded = [b for b in EVERY if VERDICTS[b].status == "ok"]
     for name in ("facts", "form"):

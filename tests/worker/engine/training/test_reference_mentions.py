@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.engine.training.metrics import MENTIONS_REFERENCE
+from worker.engine.training.leakage import MENTIONS_REFERENCE
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,15 @@ CASES = {
     "schedule": {"method": "grpo", "lr_schedule": "cosine", "lr_warmup_steps": 2},
     "components apart": {"method": "rlsd", "combine": "normalise", "overlong_buffer": 4},
     "informative rows": {"method": "rlsd", "sampling": "informative", "resample_rounds": 1, "num_generations": 2},
+    "best step": {"method": "grpo", "keep": "best", "eval_interval": 1, "patience": 6},
     "without truncated": {"method": "rlsd", "mask_truncated": True, "max_completion_tokens": 60},
     "overlong": {"method": "grpo", "overlong_buffer": 8},
     "KL": {"method": "rlsd", "kl_beta": 0.1},
     "distributions": {"method": "grpo_opsd", "divergence": "jsd", "divergence_top_k": 50, "teacher": "snapshot"},
     "sc_grpo": {"method": "sc_grpo", "hint": "sibling"},
     "routed": {"method": "rlsd", "route_mixed": True, "lambda_decay_steps": 0},
+    "practice": {"method": "rlsd", "practice": {"below": 0.5}, "kl_beta": 0.05},
+    "placebo practice": {"method": "good_prefix", "hint": "solution", "practice": {"below": 0.5, "hint": "placebo"}},
     "reasoning": {"method": "rlsd", "reasoning_only": True, "reasoning_end": "a"},
     "sft": {"method": "sft", "max_completion_tokens": 12, "warm_start": {"target": "answer"}},
 }
@@ -106,6 +109,11 @@ def test_the_cases_cover_every_method_with_its_teacher_in_both_halves(runs):
             == any(taught[HALF:])
             == (method_named(CASES[name]["method"]).teacher is not TeacherKind.NONE)
         ), name
+    for name in ("practice", "placebo practice"):
+        practised = [
+            report.metrics["practice_mixed"] > 0 for report in whole[name].steps if "practice_mixed" in report.metrics
+        ]
+        assert sum(practised[HALF:]) > 0, name
     resampled = [report.metrics["groups_resampled"] for report in whole["resampling"].steps]
     half = load(next(c.data for c in whole["rlsd"].checkpoints if c.step == HALF))
     moved = [key for key in half if key.startswith("adapter.") and "lora_B" in key]

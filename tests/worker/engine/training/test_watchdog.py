@@ -155,3 +155,15 @@ def test_many_empty_completions_are_reported_after_consecutive_steps():
     [(level, message)] = events_with_code(recorder, "empty_completions")
     assert level == "warn"
     assert f"In {STREAK_STEPS} consecutive steps 54% of the completions were empty" in message
+
+
+def test_completions_that_are_not_routed_to_the_teacher_are_not_missing_a_hint():
+    def one_right(completions):
+        return [Verdict(float(n % 4 == 0)) for n in range(len(completions))]
+
+    run_of_six = {"method": "rlsd", "hint": "answer", "max_steps": STREAK_STEPS + 1}
+    _, routed = run_training(reward=one_right, route_mixed=True, **run_of_six)
+    assert all("unheard" not in report.metrics for report in routed.steps)
+    assert not events_with_code(routed, "teacher_unheard")
+    _, free = run_training(reward=one_right, **run_of_six)
+    assert all(report.metrics["unheard"] == 0 for report in free.steps)

@@ -24,7 +24,7 @@ RAW = (
     "    while os.read(4, 10**6): pass\n"
 )
 """Code that writes its answers itself."""
-FORGED_RECORD = "struct.pack('!Icdd', 17, b'N', 1.0, 0.0)"
+COUNTERFEIT_RECORD = "struct.pack('!Icdd', 17, b'N', 1.0, 0.0)"
 ANSWER = "json.dumps({'value': 7, 'output': ''}).encode()"
 CTYPES = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 
@@ -59,7 +59,7 @@ SEARCHES = {
 
 CHEATS = {
     # those that took full marks or no score when tests and code shared a process
-    "a record on the result pipe": f"import os, struct\nos.write(3, {FORGED_RECORD}); os._exit(0)",
+    "a record on the result pipe": f"import os, struct\nos.write(3, {COUNTERFEIT_RECORD}); os._exit(0)",
     "an enormous record": "import os, struct\nos.write(3, struct.pack('!Icdd', 17, b'N', 1e300, 0.0)); os._exit(0)",
     "an object that equals everything": "class E: __eq__ = lambda s, o: True\ndef add(a, b): return E()",
     "the runner replaced": "import sys\nsys._getframe(1).f_globals['run'] = lambda s, n: None",

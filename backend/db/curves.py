@@ -1,12 +1,14 @@
 """Training metrics by step, aggregated over runs: mean, minimum and maximum."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Float, Select, func, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from backend.db.comparisons import ComparedJob
+from backend.db.comparisons import ComparedJob, Comparison
+from backend.db.jobs import Job
 from backend.db.training import Step
 
 
@@ -21,15 +23,15 @@ class CurvePoint:
     runs: int
 
 
-def curves_of_arms(session: Session, comparison_id: str, *, metric: str) -> dict[str, list[CurvePoint]]:
+def curves_of_arms(session: Session, comparison: Comparison, *, metric: str) -> dict[str, list[CurvePoint]]:
     """Return the curve of each arm, aggregated over its seeds."""
     statement = _points(ComparedJob.arm, metric).join(ComparedJob, ComparedJob.job_id == Step.job_id)
-    return _by_name(session, statement.where(ComparedJob.comparison_id == comparison_id))
+    return _by_name(session, statement.where(ComparedJob.comparison_id == comparison.id))
 
 
-def curves_of_jobs(session: Session, job_ids: list[str], *, metric: str) -> dict[str, list[CurvePoint]]:
+def curves_of_jobs(session: Session, jobs: Collection[Job], *, metric: str) -> dict[str, list[CurvePoint]]:
     """Return the curve of each job."""
-    return _by_name(session, _points(Step.job_id, metric).where(Step.job_id.in_(job_ids)))
+    return _by_name(session, _points(Step.job_id, metric).where(Step.job_id.in_([job.id for job in jobs])))
 
 
 def _points(name: InstrumentedAttribute[str], metric: str) -> Select[Any]:

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from backend.comparisons.analysis import Analysis
-from backend.comparisons.kept import AnalysisCache
+from backend.comparisons.cache import AnalysisCache
 
 
 def analysis(verdict: str) -> Analysis:
