@@ -8,6 +8,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from backend.core.methods import METHODS
 from backend.core.settings.spec import RlsdSettings
@@ -56,18 +57,29 @@ class Estimate:
 
 
 def estimate(
-    settings: RlsdSettings, *, known: Sequence[KnownStep], held_out_rows: int, warm_steps: int = 0
+    settings: RlsdSettings,
+    *,
+    known: Sequence[KnownStep],
+    held_out_rows: int,
+    warm_steps: int = 0,
+    same_answers: bool = True,
 ) -> Estimate | None:
-    """Predict the duration of a job with this many steps in its warm start; None without usable steps."""
+    """Predict the duration of a job with this many steps in its warm start; None without usable steps.
+
+    Without the `same_answers` as the known steps, completions of any length are possible: the ranges then end where
+    each is as long as the settings allow.
+    """
     usable = [step for step in known if _usable(step)]
     if not usable:
         return None
-    predictions = [_predict(step, settings, held_out_rows=held_out_rows, warm_steps=warm_steps) for step in usable]
+    predict = partial(_predict, settings=settings, held_out_rows=held_out_rows, warm_steps=warm_steps)
+    predictions = [predict(step, longest=False) for step in usable]
+    longest = predictions if same_answers else [predict(step, longest=True) for step in usable]
     memory = [step.metrics["peak_memory_bytes"] for step in usable if _at_least_as_large(step.settings, settings)]
     return Estimate(
-        step_s=_range([prediction.step_s for prediction in predictions]),
-        total_s=_range([prediction.total_s for prediction in predictions]),
-        total_tokens=_range([prediction.total_tokens for prediction in predictions]),
+        step_s=_up_to([each.step_s for each in predictions], [each.step_s for each in longest]),
+        total_s=_up_to([each.total_s for each in predictions], [each.total_s for each in longest]),
+        total_tokens=_up_to([each.total_tokens for each in predictions], [each.total_tokens for each in longest]),
         peak_memory_bytes=_range(memory) if memory else None,
         jobs=len({step.job_id for step in usable}),
         steps=len(usable),
@@ -102,8 +114,10 @@ class _Prediction:
     total_tokens: float
 
 
-def _predict(step: KnownStep, settings: RlsdSettings, *, held_out_rows: int, warm_steps: int) -> _Prediction:
-    tokens_each = _tokens_each(step, settings)
+def _predict(
+    step: KnownStep, *, settings: RlsdSettings, held_out_rows: int, warm_steps: int, longest: bool
+) -> _Prediction:
+    tokens_each = _tokens_each(step, settings, longest=longest)
     imitation_s = _imitation_s(step, settings)
     imitates = METHODS[settings.method].imitates
     step_s = imitation_s if imitates else _step_s(step, settings, tokens_each=tokens_each)
@@ -145,11 +159,15 @@ def _sequences(settings: RlsdSettings) -> int:
     return settings.batch_size * settings.num_generations
 
 
-def _tokens_each(step: KnownStep, settings: RlsdSettings) -> float:
-    """Tokens per completion, including its share of the prompt, scaled down to a lower `max_completion_tokens`."""
+def _tokens_each(step: KnownStep, settings: RlsdSettings, *, longest: bool) -> float:
+    """Tokens per completion, including its share of the prompt, scaled down to a lower `max_completion_tokens`.
+
+    `longest`: scaled to that limit, whether higher or lower.
+    """
     tokens_each = step.metrics["rollout_tokens"] / _sequences(step.settings)
     mean_completion = step.metrics.get("completion_tokens_mean") or tokens_each
-    return tokens_each * min(1.0, settings.max_completion_tokens / mean_completion)
+    factor = settings.max_completion_tokens / mean_completion
+    return tokens_each * (factor if longest else min(1.0, factor))
 
 
 def _sampled_token_s(step: KnownStep) -> float:
@@ -174,6 +192,12 @@ def _at_least_as_large(known: RlsdSettings, settings: RlsdSettings) -> bool:
     """Return whether the limits of `known` are at least as large, so that its peak memory is an upper bound."""
     names = ("micro_batch_tokens", "rollout_sequences", "max_completion_tokens", "max_prompt_tokens")
     return all(getattr(known, name) >= getattr(settings, name) for name in names)
+
+
+def _up_to(values: Sequence[float], longest: Sequence[float]) -> Range:
+    """Return the range of the values, which ends where that of the longest completions does."""
+    usual = _range(values)
+    return Range(usual.low, usual.median, max(usual.high, _range(longest).high))
 
 
 def _range(values: Sequence[float]) -> Range:

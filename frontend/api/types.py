@@ -419,7 +419,7 @@ class RangeObject(TypedDict):
 class EstimateObject(TypedDict):
     """An estimate from `steps` measured on a device of this name: the last 20 of each of `jobs` earlier jobs, without a
     job's first, or the two of the pre-flight with the id `preflight`. `same_file`: on the same training file; on other
-    files completions may be shorter or longer.
+    files completions may be shorter or longer, so that the ranges end where each has `max_completion_tokens`.
 
     Times and sizes are `null` if nothing was measured yet: run the pre-flight. `peak_memory_bytes` was measured on one
     device in steps of the same size or larger. `method` and `hint` are those that the job will be trained with;

@@ -15,6 +15,7 @@ from frontend.components import rights
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import units
+from frontend.words.markdown import sentence
 
 POLL_S = 2.0
 """Poll interval of a live page, in seconds."""
@@ -121,7 +122,11 @@ def result(
         if error and error["code"] == "cancelled":
             st.caption(":material/cancel: Cancelled.")
         else:
-            st.error(error["message"] if error else "The check failed.", icon=":material/error:", title=notes.failed)
+            st.error(
+                sentence(error["message"]) if error else "The check failed.",
+                icon=":material/error:",
+                title=notes.failed,
+            )
         return None
     if not _requested_with(found.check, of):
         st.caption(f":material/history: {notes.stale}")

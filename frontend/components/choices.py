@@ -10,10 +10,14 @@ import streamlit as st
 from frontend.api.types import FileObject, JobObject, Json, VerifierObject
 from frontend.components.job_table import title_of
 from frontend.session import state
-from frontend.words import starter, units
+from frontend.words import splits, starter, units
 from frontend.words.verifier_kinds import KINDS
 
 ANY_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+HELD_OUT_OF = "held_out_of_dataset"
+"""Session key of the dataset for which the held-out dataset was preselected."""
+NEWEST_JOBS = 20
+"""Number of earlier jobs whose choices are offered again."""
 OF_JOB = "of the job"
 """Stands for a verifier's id: the grader of the job that the form is filled from."""
 
@@ -28,6 +32,8 @@ class Chosen:
     spec: Json
     """The grader in full."""
     model: str | None
+    validation: str | None
+    """The id of the dataset with the held-out questions, if there is one."""
 
 
 def show(
@@ -36,18 +42,27 @@ def show(
     models: Sequence[str],
     *,
     source: JobObject | None,
+    earlier: Sequence[JobObject],
+    held_out: str,
     zone: ZoneInfo,
 ) -> Chosen:
-    """Show the three choices. `source`: the job that the form is filled from."""
+    """Show the three choices.
+
+    `source`: the job that the form is filled from; `earlier`: the newest jobs, whose verifier and model are offered
+    again; `held_out`: what is measured on without a held-out dataset.
+    """
     data_column, verifier_column, model_column = st.columns(3)
     with data_column.container(border=True, height="stretch"):
         dataset = _dataset(files, zone)
+        validation = _held_out(files, dataset, usual=held_out)
+    before = next((job for job in earlier if job["training_file"] == dataset["id"]), None)
     with verifier_column.container(border=True, height="stretch"):
-        grader, spec = _verifier(verifiers, source)
+        grader, spec = _verifier(_own_first(verifiers, dataset), source, before=before)
     with model_column.container(border=True, height="stretch"):
         model = st.selectbox(
             "Base model",
             models,
+            index=_place(models, usual_model(models, before or next(iter(earlier), None))),
             accept_new_options=True,
             placeholder="name, Hugging Face id or folder",
             key="job_model",
@@ -60,7 +75,7 @@ def show(
                 f"language model instead: enter its name above, for example `{ANY_MODEL}`.",
                 icon=":material/help:",
             )
-    return Chosen(dataset, grader, spec, model)
+    return Chosen(dataset, grader, spec, model, validation)
 
 
 def _dataset(files: Sequence[FileObject], zone: ZoneInfo) -> FileObject:
@@ -72,7 +87,7 @@ def _dataset(files: Sequence[FileObject], zone: ZoneInfo) -> FileObject:
     chosen = st.selectbox(
         "Dataset",
         list(by_id),
-        index=_place(list(by_id), state.address("dataset") or starter.default_dataset(files)),
+        index=_place(list(by_id), state.address("dataset") or splits.default_dataset(files)),
         format_func=label,
         key="job_dataset",
     )
@@ -81,8 +96,39 @@ def _dataset(files: Sequence[FileObject], zone: ZoneInfo) -> FileObject:
     return file
 
 
-def _verifier(verifiers: Sequence[VerifierObject], source: JobObject | None) -> tuple[Json, Json]:
-    """Return the chosen verifier as the request names it, and in full."""
+def _held_out(files: Sequence[FileObject], dataset: FileObject, *, usual: str) -> str | None:
+    """Show the menu of held-out datasets, on the other side of a split if the dataset is one."""
+    others = {file["id"]: file["filename"] for file in files if file["id"] != dataset["id"]}
+    if st.session_state.get(HELD_OUT_OF) != dataset["id"]:
+        st.session_state["job_validation"] = splits.validation_of(dataset, files)
+        st.session_state[HELD_OUT_OF] = dataset["id"]
+    return st.selectbox(
+        "Held-out dataset",
+        list(others),
+        index=None,
+        format_func=distinct_labels(others, more=lambda file_id: file_id[-6:]),
+        placeholder=usual,
+        key="job_validation",
+        help="Questions for the evaluation before and after training. Rows of the training dataset are left out. With "
+        "a separate file, all jobs answer the same questions.",
+    )
+
+
+def _own_first(verifiers: Sequence[VerifierObject], dataset: FileObject) -> list[VerifierObject]:
+    """Put the starter's verifier last, unless the dataset is the starter's: it fits no other."""
+    own = not starter.is_starter_file(dataset["filename"])
+    return sorted(verifiers, key=lambda verifier: own and verifier["name"] == starter.VERIFIER)
+
+
+def usual_model(models: Sequence[str], before: JobObject | None) -> str | None:
+    """Return the model to offer: that of an earlier job, if the server still lists it."""
+    return before["model"] if before is not None and before["model"] in models else None
+
+
+def _verifier(
+    verifiers: Sequence[VerifierObject], source: JobObject | None, *, before: JobObject | None
+) -> tuple[Json, Json]:
+    """Return the chosen verifier as the request names it, and in full. `before`: an earlier job on the dataset."""
     by_id = {verifier["id"]: verifier for verifier in verifiers}
     names = {verifier["id"]: verifier["name"] for verifier in verifiers}
     if source is not None and verifier_of(source) not in by_id:
@@ -90,7 +136,7 @@ def _verifier(verifiers: Sequence[VerifierObject], source: JobObject | None) -> 
     chosen = st.selectbox(
         "Verifier",
         list(names),
-        index=_place(list(names), state.address("verifier")),
+        index=_place(list(names), state.address("verifier") or (None if before is None else verifier_of(before))),
         format_func=distinct_labels(names, more=lambda key: key[-6:]),
         key="job_verifier",
     )

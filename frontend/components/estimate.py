@@ -61,8 +61,11 @@ def show(found: EstimateObject, *, runs: int) -> None:
         )
         return
     many = "" if runs == 1 else f" for {runs} jobs one after the other"
-    spread = _spread(each, lambda seconds: units.duration(seconds * runs))
-    text = f":material/timer: About **{units.duration(each['median'] * runs)}**{many}{spread}"
+    low, median, high = (units.duration(each[name] * runs) for name in ("low", "median", "high"))
+    if found["same_file"] or found["preflight"] is not None:
+        text = f":material/timer: About **{median}**{many}" + ("" if low == high else f" ({low} to {high})")
+    else:  # answers to other questions may have any length
+        text = f":material/timer: **{low} to {high}**{many}"
     if found["total_tokens"] is not None:
         text += f", {_tokens(found['total_tokens']['median'] * runs)} generated"
     if found["cost"] is not None and found["currency"] is not None:
@@ -80,11 +83,12 @@ def _source(found: EstimateObject) -> str:
     steps, device = units.count(found["steps"], "step"), found["device_name"]
     if found["preflight"] is not None:
         return f"From {steps} of the pre-flight on {device}, with their range."
-    data = "this dataset" if found["same_file"] else "other data, with possibly shorter or longer answers"
-    hint = "" if found["same_file"] else " The pre-flight measures yours."
+    earlier = f"From the last {steps} of {units.count(found['jobs'], 'earlier job')} with this model on"
+    if found["same_file"]:
+        return f"{earlier} this dataset, on {device}; 80 % of them are within the range."
     return (
-        f"From the last {steps} of {units.count(found['jobs'], 'earlier job')} with this model on {data}, on "
-        f"{device}; 80 % of them are within the range.{hint}"
+        f"{earlier} other data, on {device}: your answers may be longer, at most to the end of the range. The "
+        "pre-flight measures them."
     )
 
 

@@ -11,6 +11,7 @@ from frontend.words import units
 from frontend.words.held_out import verdict_of
 from frontend.words.job_settings import method_name
 from frontend.words.job_states import MOVING, look
+from frontend.words.markdown import plain
 
 
 def title_of(job: JobObject) -> str:
@@ -31,9 +32,12 @@ def row(job: JobObject, *, zone: ZoneInfo, more: str | None) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{job['id']}"):
         with st.container(width="stretch", gap=None):
             st.page_link(
-                "app_pages/job/page.py", label=f"**{title_of(job)}**", icon=state.icon, query_params={"job": job["id"]}
+                "app_pages/job/page.py",
+                label=f"**{plain(title_of(job))}**",
+                icon=state.icon,
+                query_params={"job": job["id"]},
             )
-            st.caption(f"{job['model']} · {method_name(job)} · {start_time(job, zone)}")
+            st.caption(f"{plain(job['model'])} · {method_name(job)} · {start_time(job, zone)}")
             if more:
                 st.caption(more)
         step, most = job["x_progress"]["step"], job["x_progress"]["max_steps"]

@@ -8,7 +8,7 @@ import streamlit as st
 from frontend.api import Client
 from frontend.api.types import FileObject, FileRow
 from frontend.components.choices import distinct_labels
-from frontend.words import starter
+from frontend.words import splits
 
 WIDTH_PX = 140
 OF_A_VERIFIER = ("try_dataset", "beside_dataset", "check_dataset")
@@ -24,7 +24,7 @@ def dataset(
     chosen = st.selectbox(
         label,
         list(by_id),
-        index=list(by_id).index(first if first in by_id else starter.default_dataset(files)),
+        index=list(by_id).index(first if first in by_id else splits.default_dataset(files)),
         format_func=distinct_labels(names, more=lambda file_id: file_id[-6:]),
         key=key,
         on_change=lambda: st.session_state.update(dict.fromkeys(like, st.session_state[key])),

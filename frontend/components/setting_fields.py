@@ -18,7 +18,7 @@ def fields(
     schema: Json,
     key: str,
     columns: int,
-    planned: Mapping[str, int],
+    planned: Mapping[str, float],
     as_published: Collection[str] = (),
 ) -> Json:
     """Show the fields and return the settings that are filled in, by name.

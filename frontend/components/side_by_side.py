@@ -15,6 +15,7 @@ from frontend.components.choices import distinct_labels
 from frontend.session import drafts
 from frontend.widgets import problems
 from frontend.words import units
+from frontend.words.markdown import plain
 from frontend.words.models import instruction_of
 from frontend.words.rollouts import success_above
 
@@ -170,7 +171,8 @@ def _show(client: Client, exchange: Exchange, *, grader: Json | None, above: flo
     _score(client, exchange, grader=grader)
     for number, (place, answer) in enumerate(zip(places, streams.answers, strict=True)):
         with place.container():
-            _ended(answer, exchange.records[number] if exchange.records else None, above=above)
+            record = exchange.records[number] if exchange.records else None
+            _ended(answer, record, above=above, without_answer=exchange.answer is None)
 
 
 def _follow(streams: AnswerStreams, places: Sequence[DeltaGenerator]) -> None:
@@ -186,7 +188,7 @@ def _places(exchange: Exchange, *, key: str) -> list[DeltaGenerator]:
     for some in _rows(exchange.titles):
         for column, (number, title) in zip(st.columns(len(some)), some, strict=True):
             with column.container(border=True, height="stretch", key=f"{key}_answer_{number}"):
-                st.markdown(f"**{title}**")
+                st.markdown(f"**{plain(title)}**")
                 places.append(st.empty())
     return places
 
@@ -203,7 +205,7 @@ def _draw_answer(place: DeltaGenerator, answer: ModelAnswer) -> None:
         place.caption(":material/hourglass_top: Waiting for the answer. A model that is not in memory is loaded first.")
 
 
-def _ended(answer: ModelAnswer, record: ScoreRecordObject | None, *, above: float) -> None:
+def _ended(answer: ModelAnswer, record: ScoreRecordObject | None, *, above: float, without_answer: bool) -> None:
     if answer.text:
         st.text(answer.text)
     if answer.error is not None:
@@ -217,17 +219,20 @@ def _ended(answer: ModelAnswer, record: ScoreRecordObject | None, *, above: floa
     waited = "" if answer.waited_s is None else f"; waited {answer.waited_s:.1f} s for the first token"
     st.caption(f"{counted}{how}{took}{waited}")
     if record is not None:
-        _scored(record, above=above)
+        _scored(record, above=above, without_answer=without_answer)
 
 
-def _scored(record: ScoreRecordObject, *, above: float) -> None:
+def _scored(record: ScoreRecordObject, *, above: float, without_answer: bool) -> None:
+    if record["status"] == "error" and without_answer:
+        st.caption("Not scored: this verifier compares with a right answer. Enter one with the question.")
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         score.badge(record, above=above)
         score.score(record, above=above)
     if record["status"] in score.NO_SCORE:
         st.caption(score.NO_SCORE[record["status"]])
     if record["reason"]:
-        st.caption(record["reason"])
+        st.caption(plain(record["reason"]))
 
 
 def _score(client: Client, exchange: Exchange, *, grader: Json | None) -> None:

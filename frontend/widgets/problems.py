@@ -7,6 +7,7 @@ import streamlit as st
 
 from frontend.api import ApiError
 from frontend.session import kept_fields, state
+from frontend.words.markdown import sentence
 
 SIGNED_OUT = "Your key is no longer valid. Sign in with another one."
 
@@ -17,7 +18,7 @@ def show(error: ApiError, *, title: str = "The request failed") -> None:
         state.sign_out(SIGNED_OUT)
         st.rerun()
     title = "The service is not responding" if error.status == 0 else title
-    st.error(error.message, title=title, icon=":material/error:")
+    st.error(sentence(error.message), title=title, icon=":material/error:")
     field = error.param or ""
     notes = [f"field `{field}`"] if "." in field and field not in error.message else []
     if error.request_id and error.status >= 500:

@@ -7,8 +7,12 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 
-def choice(label: str, parts: Sequence[str], *, key: str = "view", on_change: Callable[[], None] | None = None) -> str:
-    """Return the chosen part: the first unless the address names another.
+def choice(
+    label: str, parts: Sequence[str], *, of: str, key: str = "view", on_change: Callable[[], None] | None = None
+) -> str:
+    """Return the chosen part: the first unless the address names another. `of`: what the parts belong to.
+
+    Streamlit keeps the choice on other pages too, so another job or model would open on a part chosen for the last.
 
     The address wins if the buttons are on the first part and it names another. A click sets both at once in the
     browser, so they differ only after a broken connection: Streamlit (1.67) may then mount the buttons again and report
@@ -16,6 +20,10 @@ def choice(label: str, parts: Sequence[str], *, key: str = "view", on_change: Ca
     """
     first = parts[0]
     named = _named(key)
+    if st.session_state.get(f"{key}_of") != of:
+        if named is None:
+            st.session_state.pop(key, None)
+        st.session_state[f"{key}_of"] = of
     lost = st.session_state.get(key) == first and named in parts and named != first
     if lost:
         st.session_state[key] = named

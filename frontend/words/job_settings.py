@@ -5,6 +5,8 @@ API's (its OpenAPI schema). An empty field is not sent, so the preset or the def
 """
 
 import json
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,6 +204,12 @@ def with_target(settings: Json, report: FileReport) -> tuple[int, str]:
     """Return how many rows of a dataset have the text to imitate, and its name."""
     target = settings.get("warm_start", {}).get("target", "solution")
     return int(str(report.get(f"with_{target}") or 0)), TARGETS[target]
+
+
+def allowed_name(written: str) -> str:
+    """Return the name that the service takes for it: without accents, other characters as dashes, of 64 at most."""
+    ascii_only = unicodedata.normalize("NFKD", written).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", ascii_only).lstrip("_.-")[:64].rstrip("-")
 
 
 def request_body(

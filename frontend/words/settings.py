@@ -165,7 +165,7 @@ def quota_uses(usage: Usage, quotas: Quotas) -> list[QuotaUse]:
     return [
         _quota_use("Storage", usage["storage_bytes"], quotas.get("storage_bytes"), units.size),
         _quota_use("Concurrent jobs", usage["jobs_at_once"], quotas.get("jobs_at_once"), lambda jobs: f"{jobs:,.0f}"),
-        _quota_use("GPU hours", usage["gpu_hours"], quotas.get("gpu_hours"), lambda hours: f"{hours:,.1f} h"),
+        _quota_use("Device hours", usage["gpu_hours"], quotas.get("gpu_hours"), lambda hours: f"{hours:,.1f} h"),
     ]
 
 

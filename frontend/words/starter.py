@@ -4,12 +4,11 @@ The folder is missing if only the UI was installed; the tour is then not offered
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from frontend.api.types import FileObject, JobObject, Json
+from frontend.api.types import JobObject, Json
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "starter"
 MODEL = "starter"
@@ -18,6 +17,8 @@ FILES = (TRAINING, HELD_OUT)
 VERIFIER = "Starter: the answer on the last line"
 STEPS = 60
 """Half of the steps in `job.json`: the difference is clear by then, and a slow laptop needs only a few minutes."""
+LEARNING_RATE = 0.0015
+"""That of `job.json`."""
 MARK = {"tour": "starter"}
 """Job metadata that marks the tour's job."""
 
@@ -59,9 +60,9 @@ def is_starter_file(filename: str) -> bool:
     return filename in (*FILES, "train.jsonl", "held_out.jsonl")
 
 
-def default_dataset(files: Sequence[FileObject]) -> str:
-    """Return the id of the newest dataset other than the tour's held-out rows; of the newest if there is no other."""
-    return next((file for file in files if file["filename"] != HELD_OUT), files[0])["id"]
+def usual_settings(model: str | None) -> dict[str, float]:
+    """Return the defaults of the starter, which is too small to learn at the usual learning rate; none for others."""
+    return {"learning_rate": LEARNING_RATE} if model == MODEL else {}
 
 
 def is_tour(job: JobObject) -> bool:

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from frontend.api import Client
+from frontend.api.types import Json
 from frontend.session import state
 from frontend.words import starter
 from tests.frontend.api.test_api import GRADER, new_job
@@ -365,3 +366,31 @@ def test_home_ignores_what_the_tour_left(client: Client, key: str, rows_file: Pa
     uploaded(client, rows_file)
     client.create_verifier(name="mine", grader=GRADER)
     assert badges() == ["green", "green", "primary", "gray"]
+
+
+HOSTILE = "<b>*x*</b>![p](http://h/p.png)"
+
+
+def test_names_that_users_wrote_are_never_markup(client: Client, key: str, rows_file: Path) -> None:
+    """A picture in a name would be fetched by every viewer's browser, and a link would look like the product's."""
+    with rows_file.open("rb") as content:
+        file = client.upload(content, filename=f"{HOSTILE}.jsonl".replace("/", "_"), mapping=None)
+    verifier = client.create_verifier(name=HOSTILE, grader=GRADER)
+    job: Json = {"model": "starter", "training_file": file["id"]}
+    job["method"] = {"type": "reinforcement", "reinforcement": {"grader": GRADER, "x_rlsd": {"max_steps": 2}}}
+    arms = [{"name": f"{HOSTILE} {method}", "x_rlsd": {"method": method}} for method in ("grpo", "rlsd")]
+    made = client.create_comparison({"name": HOSTILE, "job": job, "arms": arms, "seeds": [0]})
+    for page, address in (
+        ("datasets", {}),
+        ("datasets", {"dataset": file["id"]}),
+        ("verifiers", {}),
+        ("verifiers", {"verifier": verifier["id"]}),
+        ("compare", {}),
+        ("compare", {"comparison": made["id"]}),
+        ("home", {}),
+    ):
+        app = opened(page, key=key, **address)
+        assert not app.exception
+        labels = [element.proto.label for element in (*app.button, *app.get("page_link"))]
+        shown = [words(app), *labels]
+        assert not [text for text in shown if "![p]" in text or "<b>" in text], (page, address)

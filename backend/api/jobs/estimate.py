@@ -31,7 +31,7 @@ class RangeObject(BaseModel):
 class EstimateObject(BaseModel):
     """An estimate from `steps` measured on a device of this name: the last 20 of each of `jobs` earlier jobs, without a
     job's first, or the two of the pre-flight with the id `preflight`. `same_file`: on the same training file; on other
-    files completions may be shorter or longer.
+    files completions may be shorter or longer, so that the ranges end where each has `max_completion_tokens`.
 
     Times and sizes are `null` if nothing was measured yet: run the pre-flight. `peak_memory_bytes` was measured on one
     device in steps of the same size or larger. `method` and `hint` are those that the job will be trained with;
@@ -66,7 +66,11 @@ def estimate_job(body: JobRequest, caller: JobsWrite, session: Database) -> Esti
     checked = checked_job(session, body, project=caller.project, models=base_models())
     known = known_steps(session, checked.settings, model=body.model, training=checked.training)
     estimated = estimate(
-        checked.settings, known=known.steps, held_out_rows=checked.held_out_rows, warm_steps=checked.warm_steps
+        checked.settings,
+        known=known.steps,
+        held_out_rows=checked.held_out_rows,
+        warm_steps=checked.warm_steps,
+        same_answers=known.same_file or known.preflight is not None,
     )
     return _estimate_object(estimated, checked, known=known)
 

@@ -38,9 +38,10 @@ def lines_of(head: str) -> list[str]:
 def delimiter_of(head: str, *, min_share: float) -> str | None:
     """Return the delimiter for which at least `min_share` of the first records has as many cells as the header.
 
-    None if there is none or the header has only one cell. `head` may end within a record.
+    None if there is none or the header has only one cell. `head` may end within a record. Tabs win a tie: they separate
+    cells copied from a spreadsheet, while `12,000` in each of them may look like two cells.
     """
-    best: tuple[float, int, str] | None = None
+    best: tuple[float, bool, int, str] | None = None
     lines = lines_of(head)
     for delimiter in DELIMITERS:
         try:
@@ -50,9 +51,10 @@ def delimiter_of(head: str, *, min_share: float) -> str | None:
         widths = [len(record) for record in (records if len(records) < 3 else records[:-1])]
         if len(widths) > 1 and widths[0] > 1:
             share = Counter(widths)[widths[0]] / len(widths)
-            if share >= min_share and (best is None or (share, widths[0]) > best[:2]):
-                best = (share, widths[0], delimiter)
-    return None if best is None else best[2]
+            rank = (share, delimiter == "\t", widths[0])
+            if share >= min_share and (best is None or rank > best[:3]):
+                best = (*rank, delimiter)
+    return None if best is None else best[3]
 
 
 def header_below_titles(head: str, *, is_header: IsHeader) -> tuple[str, int] | None:

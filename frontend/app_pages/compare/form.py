@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import FileObject, Json, Method
+from frontend.api.types import Json, Method
 from frontend.app_pages.compare.request import BUDGETS, USUAL, arms, comparison_body, job_of_arm, lacking
 from frontend.components import choices, estimate, instruction_field, rights, setting_fields
 from frontend.session import state
@@ -52,10 +52,10 @@ def show(client: Client) -> None:
     facts = methods(schema)
     models = [model["id"] for model in client.models() if model["owned_by"] == "base"]
     st.subheader("Data and model", anchor=False)
-    chosen = choices.show(files, verifiers, models, source=None, zone=state.zone())
+    earlier = client.jobs(limit=choices.NEWEST_JOBS)["data"]
+    chosen = choices.show(files, verifiers, models, source=None, earlier=earlier, held_out=HELD_OUT, zone=state.zone())
     file = chosen.dataset["id"]
     instruction = instruction_field.show(client, chosen.spec, file=file, schema=schema, key="cmp_told")
-    validation = _held_out(files, chosen.dataset["id"])
     st.subheader("Methods", anchor=False)
     report = client.file_report(chosen.dataset["id"])
     solved = bool(report["good"]) and report["with_solution"] == report["good"]
@@ -73,7 +73,7 @@ def show(client: Client) -> None:
     name = st.text_input("Name (optional)", placeholder=usual_name, max_chars=200, key="cmp_name").strip()
     job = request_body(
         dataset=chosen.dataset["id"],
-        validation=validation,
+        validation=chosen.validation,
         grader=chosen.grader,
         model=chosen.model or "",
         name="",
@@ -95,20 +95,6 @@ def show(client: Client) -> None:
         stops.append("Enter the larger teacher model.")
     stops += lacking(compared.names, schema=schema, preset=presets(schema)[preset], report=report)
     _start(client, body, stops, runs=len(compared.names) * compared.seeds)
-
-
-def _held_out(files: list[FileObject], dataset: str) -> str | None:
-    others = {file["id"]: file["filename"] for file in files if file["id"] != dataset}
-    return st.selectbox(
-        "Held-out dataset (optional)",
-        list(others),
-        index=None,
-        format_func=choices.distinct_labels(others, more=lambda file_id: file_id[-6:]),
-        placeholder=HELD_OUT,
-        key="cmp_validation",
-        help="Questions for the evaluation, which no run trains on. With a separate file, all runs answer the same "
-        "questions, which makes small differences easier to detect.",
-    )
 
 
 def _arms(facts: dict[str, Method], *, usual: Sequence[str]) -> ComparisonArms:

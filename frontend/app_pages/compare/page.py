@@ -1,12 +1,12 @@
 """Compare training methods or jobs: `?comparison=cmp-…`, `?jobs=a,b`, or a new comparison."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import ComparisonObject, JobObject
+from frontend.api.types import ComparisonObject, JobObject, RunObject
 from frontend.app_pages.compare import form as comparison_form
 from frontend.app_pages.compare import view as comparison_view
 from frontend.app_pages.compare.feed import TICK_S, ComparisonFeed
@@ -16,7 +16,8 @@ from frontend.components.job_table import title_of
 from frontend.session import state
 from frontend.widgets import links, paging, problems, tabs
 from frontend.words import units
-from frontend.words.job_states import ENDED
+from frontend.words.job_states import ENDED, look
+from frontend.words.markdown import plain
 
 PAGE = "app_pages/compare/page.py"
 NEW = "new"
@@ -58,23 +59,27 @@ def row(comparison: ComparisonObject, *, zone: ZoneInfo) -> None:
         with st.container(width="stretch", gap=None):
             links.within(
                 PAGE,
-                f"**{comparison['name']}**",
+                f"**{plain(comparison['name'])}**",
                 icon=":material/compare_arrows:",
                 key=f"open_{comparison['id']}",
                 comparison=comparison["id"],
             )
             arms = ", ".join(arm["name"] for arm in comparison["plan"]["arms"])
-            st.caption(f"{arms} · started {units.moment(comparison['created_at'], zone)}")
+            st.caption(f"{plain(arms)} · started {units.moment(comparison['created_at'], zone)}")
         st.caption(f"{ended} of {units.count(len(comparison['runs']), 'run')} ended", width="content")
-        badge(running=comparison["status"] == "running")
+        badge(comparison["runs"])
 
 
-def badge(*, running: bool) -> None:
-    st.badge(
-        "Running" if running else "Ended",
-        color="blue" if running else "green",
-        icon=":material/play_circle:" if running else ":material/check_circle:",
-    )
+def badge(runs: Sequence[RunObject]) -> None:
+    """Show the state of all runs together: waiting as long as none has begun."""
+    states = {run["status"] for run in runs}
+    if states <= set(ENDED):
+        st.badge("Ended", color="green", icon=":material/check_circle:")
+    elif states <= {"queued", *ENDED}:
+        waiting = look("queued")
+        st.badge(waiting.label, color=waiting.color, icon=waiting.icon)
+    else:
+        st.badge("Running", color="blue", icon=":material/play_circle:")
 
 
 def any_jobs(client: Client, *, zone: ZoneInfo) -> None:
@@ -140,7 +145,7 @@ def view(client: Client, wanted: str, jobs: list[str], *, zone: ZoneInfo) -> Non
     asking = st.query_params.get("view") == ASK  # redrawing would interrupt the answers
     tick_s = None if feed.settled or asking else TICK_S
     st.fragment(live_head, run_every=tick_s)(client, wanted, jobs, zone=zone)
-    tab = tabs.choice("Show", [RESULT, CURVES, SETTINGS, RUNS, ASK])
+    tab = tabs.choice("Show", [RESULT, CURVES, SETTINGS, RUNS, ASK], of=wanted)
     with problems.shown():
         if tab == ASK:
             comparison_view.try_models(feed, client)
@@ -155,13 +160,13 @@ def head(client: Client, feed: ComparisonFeed, *, zone: ZoneInfo) -> None:
     if comparison is None:
         st.title("Compare jobs", anchor=False)
         st.caption(
-            f"{', '.join(feed.arms)}. These jobs were not planned as a comparison. Check “Differences” before you "
-            "judge."
+            f"{plain(', '.join(feed.arms))}. These jobs were not planned as a comparison. Check “Differences” before "
+            "you judge."
         )
         return
     with st.container(horizontal=True, vertical_alignment="center", key="comparison_state"):
-        st.title(comparison["name"], anchor=False, width="content")
-        badge(running=not feed.settled)
+        st.title(plain(comparison["name"]), anchor=False, width="content")
+        badge(feed.runs)
     steps, most = (sum(run[name] for run in feed.runs) for name in ("step", "max_steps"))
     ended = sum(run["status"] in ENDED for run in feed.runs)
     st.caption(f"Started {units.moment(comparison['created_at'], zone)}. {budget(comparison)}")

@@ -43,7 +43,7 @@ def result(feed: ComparisonFeed) -> None:
     else:
         title = SO_FAR if found["questions"] else "No verdict yet"
         banner, icon = st.info, ":material/hourglass_top:"
-    banner(found["verdict"], title=title, icon=icon)
+    banner(plain(found["verdict"]), title=title, icon=icon)
     with st.container(horizontal=True):
         for arm in found["arms"]:
             verdict_chip.chip(arm["outcome"], about=plain(arm["name"]))
@@ -139,7 +139,7 @@ def _filename(client: Client, file_id: str) -> str:
 def runs(feed: ComparisonFeed) -> None:
     for arm in feed.arms:
         with st.container(border=True):
-            st.markdown(f"**{arm}**")
+            st.markdown(f"**{plain(arm)}**")
             with st.grid(min_column_width=230):
                 for run in feed.runs_of(arm):
                     _run(run)

@@ -35,7 +35,7 @@ def listing(client: Client, *, zone: ZoneInfo) -> None:
             with st.container(width="stretch", gap=None):
                 links.within(
                     "app_pages/datasets/page.py",
-                    f"**{file['filename']}**",
+                    f"**{markdown.plain(file['filename'])}**",
                     icon=":material/table_rows:",
                     key=f"open_{file['id']}",
                     dataset=file["id"],
@@ -54,7 +54,7 @@ def listing(client: Client, *, zone: ZoneInfo) -> None:
 def one(client: Client, file_id: str, *, zone: ZoneInfo) -> None:
     links.within("app_pages/datasets/page.py", "All datasets", icon=":material/arrow_back:", key="all_datasets")
     file = client.file(file_id)
-    st.title(file["filename"], anchor=False)
+    st.title(markdown.plain(file["filename"]), anchor=False)
     st.caption(f"Uploaded {units.moment(file['created_at'], zone)}.")
     if progress.show_if_unread(client, file):
         if file["status"] == "error" and rights.button(client, "Delete", icon=":material/delete:", key="delete_unread"):

@@ -15,6 +15,7 @@ from frontend.app_pages.datasets.drafts import UploadDraft
 from frontend.components import row_view
 from frontend.widgets import problems
 from frontend.words import markdown, units
+from frontend.words.markdown import sentence
 
 Chosen = dict[str, str | int]
 """Content of the form field `mapping`: columns by part, and where the table begins."""
@@ -70,7 +71,7 @@ def panel(client: Client, draft: UploadDraft) -> tuple[bool, Chosen | None]:
         with head:
             _shape(mapped)
         if mapped["refused"]:
-            st.warning(mapped["refused"]["message"], icon=":material/warning:")
+            st.warning(sentence(mapped["refused"]["message"]), icon=":material/warning:")
         _rows(mapped)
         return mapped["refused"] is None, chosen
 
@@ -168,7 +169,7 @@ def _shape(preview: FilePreview) -> None:
                 st.caption(f"format of {preview['made_for']}", width="content")
         st.caption(preview["format"].upper(), width="content")
     if preview["shape"] is None and preview["refused"] and preview["refused"]["code"] != UNKNOWN:
-        st.warning(preview["refused"]["message"], icon=":material/warning:")
+        st.warning(sentence(preview["refused"]["message"]), icon=":material/warning:")
     elif preview["shape"] is None:
         st.caption("The column names are not recognised. Choose the columns below.")
     for note in preview["notes"]:

@@ -17,6 +17,8 @@ from frontend.widgets import problems
 from frontend.words import units
 
 GATHERED = "edits_gathered"
+PARTS = {"question": "Question", "answer": "Right answer", "solution": "Worked solution", "hint": "Hint"}
+"""Titles of the fields, in their order."""
 MAX_CHARACTERS = 100_000
 """A longer row, for instance with images, cannot be edited in a text field."""
 
@@ -84,12 +86,13 @@ def _editor(
 ) -> None:
     key = f"{pending.file_id}_{number}"
     texts: dict[str, str] = {}
-    for part, column in columns.items():
+    for part in (*PARTS, *(columns.keys() - PARTS.keys())):
+        column = columns.get(part)
         if column and column not in texts.values() and isinstance(given.get(column), str):
             texts[part] = column
     if texts and not st.toggle("As JSON", key=f"row_as_json_{key}", help="All columns of the row."):
         item: Json | None = given | {
-            column: st.text_area(part.capitalize(), given[column], key=f"row_{part}_{key}")
+            column: st.text_area(PARTS.get(part, part.capitalize()), given[column], key=f"row_{part}_{key}")
             for part, column in texts.items()
         }
     else:

@@ -7,6 +7,7 @@ from frontend.api.types import FileObject
 from frontend.components import rights
 from frontend.widgets import links, problems
 from frontend.words import units
+from frontend.words.markdown import plain
 
 PAGE = "app_pages/datasets/page.py"
 NOT, ANSWER, COLUMN = "no (random)", "by answer", "by a column"
@@ -53,6 +54,6 @@ def _show(halves: dict[str, FileObject]) -> None:
     for side, icon in (("train", ":material/school:"), ("validation", ":material/straighten:")):
         made = halves[side]
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            links.within(PAGE, made["filename"], icon=icon, key=f"split_{side}", dataset=made["id"])
+            links.within(PAGE, plain(made["filename"]), icon=icon, key=f"split_{side}", dataset=made["id"])
             st.caption(f"for {'training' if side == 'train' else 'validation'}", width="stretch")
             st.caption(units.count(made["rows"], "row"), width="content")

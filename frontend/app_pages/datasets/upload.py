@@ -14,6 +14,7 @@ from frontend.app_pages.datasets.preview import Chosen
 from frontend.components import rights
 from frontend.widgets import problems
 from frontend.words import units
+from frontend.words.markdown import plain
 
 FILE, PASTE, WRITE = "File", "Paste table", "Type rows"
 SOURCES = {FILE: drafts.from_disk, PASTE: drafts.pasted, WRITE: drafts.written}
@@ -65,7 +66,7 @@ def card(client: Client) -> str | None:
             submitted = st.button(
                 "Upload", type="primary", icon=":material/upload:", disabled=not ready, key="upload_go"
             )
-            st.caption(f"{draft.filename}, {units.size(len(draft.content))}", width="content")
+            st.caption(f"{plain(draft.filename)}, {units.size(len(draft.content))}", width="content")
         _show_refusal(draft)
         return _store(client, draft, mapping=mapping, leave_out=leave_out) if submitted else None
 

@@ -13,6 +13,7 @@ from frontend.components.choices import distinct_labels
 from frontend.components.job_table import title_of
 from frontend.widgets import links, problems, row_pager
 from frontend.words import units
+from frontend.words.markdown import plain
 
 PAGE = "app_pages/datasets/page.py"
 FAMILY, FILTERS, SPLIT, HISTORY = "Versions", "Leave rows out", "Split", "Row history"
@@ -43,7 +44,7 @@ def show_origin(file: FileObject) -> None:
     change = file.get("change")
     if not change:
         return
-    st.caption(f"Created from {change['from']['filename']}: {change['summary']}")
+    st.caption(plain(f"Created from {change['from']['filename']}: {change['summary']}"))
     parent = file.get("parent_id")
     if parent:
         links.within(PAGE, "Previous version", icon=":material/history:", key="to_parent", dataset=parent)
@@ -59,11 +60,11 @@ def family(client: Client, file: FileObject, *, zone: ZoneInfo) -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             with st.container(width="stretch", gap=None):
                 if member["id"] == file["id"]:
-                    st.markdown(f"**{member['filename']}** (this one)")
+                    st.markdown(f"**{plain(member['filename'])}** (this one)")
                 else:
                     links.within(
                         PAGE,
-                        member["filename"],
+                        plain(member["filename"]),
                         icon=":material/table_rows:",
                         key=f"version_{member['id']}",
                         dataset=member["id"],

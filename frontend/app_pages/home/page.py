@@ -68,7 +68,7 @@ def show_alerts(found: Sequence[Alert]) -> None:
                 st.markdown(alert.text)
             else:
                 link = {"job": alert.job["id"]}
-                title = f"**{job_table.title_of(alert.job)}** {alert.title}"
+                title = f"**{plain(job_table.title_of(alert.job))}** {alert.title}"
                 st.page_link("app_pages/job/page.py", label=title, icon=icon, query_params=link)
                 st.text(alert.text)
 

@@ -39,7 +39,8 @@ def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
             icon=":material/hourglass_empty:",
         )
         return
-    best = max((c["metrics"]["x_score"] for c in found if c["metrics"]["x_score"] is not None), default=None)
+    scores = [score for checkpoint in found if (score := checkpoint["metrics"]["x_score"]) is not None]
+    best = max(scores, default=None) if scores.count(max(scores, default=0.0)) == 1 else None  # a tie has no best
     for checkpoint in found:
         with st.container(
             border=True, horizontal=True, vertical_alignment="center", key=f"checkpoint_{checkpoint['id']}"

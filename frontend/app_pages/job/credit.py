@@ -9,6 +9,7 @@ from frontend.components import asked_rows, score
 from frontend.components.job_feed import JobFeed
 from frontend.widgets import problems
 from frontend.words import job_settings
+from frontend.words.markdown import plain
 from frontend.words.rollouts import credit_in_words, practises, success_above
 
 KEPT = "credit_kept"
@@ -32,7 +33,7 @@ def show(feed: JobFeed, client: Client, rollout_id: str) -> None:
     asked_rows.show(feed, client, rollout["row"], hint=rollout["hint"])
     head(feed, rollout)
     if rollout["record"]["reason"]:
-        st.caption(f"The verifier: {rollout['record']['reason']}")
+        st.caption(f"The verifier: {plain(rollout['record']['reason'])}")
     if tokens is None:
         st.code(rollout["completion"], language=None, wrap_lines=True)
         st.caption(

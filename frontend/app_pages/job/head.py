@@ -17,6 +17,7 @@ from frontend.widgets import problems
 from frontend.words import held_out, units
 from frontend.words.job_settings import label_of
 from frontend.words.job_states import PAUSABLE, look
+from frontend.words.markdown import plain, sentence
 
 NOTHING_LEARNED = "Nothing was learned: the adapter has no effect."
 WHY = {"failed": "Why it failed", "paused": "Why it paused", "cancelled": "Why it was paused before"}
@@ -26,11 +27,11 @@ def show(feed: JobFeed, client: Client) -> None:
     job = feed.job
     state_now = look(job["status"])
     with st.container(horizontal=True, vertical_alignment="center", key="job_state"):
-        st.title(title_of(job), anchor=False, width="content")
+        st.title(plain(title_of(job)), anchor=False, width="content")
         st.badge(state_now.label, icon=state_now.icon, color=state_now.color)
         chip(held_out.verdict_of(job))
-    sentence = NOTHING_LEARNED if held_out.verdict_of(job) == "nothing_learned" else state_now.sentence
-    st.caption(f"{sentence} Model {job['model']}, {start_time(job, state.zone())}.")
+    state_sentence = NOTHING_LEARNED if held_out.verdict_of(job) == "nothing_learned" else state_now.sentence
+    st.caption(f"{state_sentence} Model {plain(job['model'])}, {start_time(job, state.zone())}.")
     _error(job)
     checks.show(job, client)
     _progress(feed)
@@ -41,13 +42,13 @@ def _error(job: JobObject) -> None:
     error = job["error"]
     if error is None:
         return
-    setting = label_of(error["param"])
+    message, setting = sentence(error["message"]), label_of(error["param"])
     where = "" if setting is None else f" In the form for a new job, this setting is “{setting}”."
     title = WHY.get(job["status"], "What went wrong")
     if job["status"] == "failed":
-        st.error(f"{error['message']}{where}", title=title, icon=":material/error:")
+        st.error(f"{message}{where}", title=title, icon=":material/error:")
     else:
-        st.warning(f"{error['message']}{where}", title=title, icon=":material/pause_circle:")
+        st.warning(f"{message}{where}", title=title, icon=":material/pause_circle:")
 
 
 def _progress(feed: JobFeed) -> None:

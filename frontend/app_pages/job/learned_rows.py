@@ -129,7 +129,6 @@ def _start_again(feed: JobFeed, client: Client, found: RowsPage) -> None:
         out = st.pills(
             "Leave out rows that were",
             offered,
-            default=["never"] if "never" in offered else None,
             format_func=lambda name: f"{KINDS[name].lower()} ({_counted(found, name):,})",
             selection_mode="multi",
             key="rows_leave_out",

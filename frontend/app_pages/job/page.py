@@ -43,7 +43,7 @@ def live(client: Client, *, zone: ZoneInfo) -> None:
         st.caption("The page shows the last known state and keeps trying to connect.")
     head.show(feed, client)
     tour.guide(feed)
-    tab = tabs.choice("Show", TABS, on_change=paging.to_first)
+    tab = tabs.choice("Show", TABS, of=feed.job_id, on_change=paging.to_first)
     with problems.shown():
         if tab == LEARNING:
             learning(feed)

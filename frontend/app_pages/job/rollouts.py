@@ -243,7 +243,7 @@ def _card(feed: JobFeed, rollout: RolloutObject, question: FileRow | None) -> No
     if rollout["hint"] is not None:
         st.caption(f"Practice: the prompt had the hint “{plain(rollout['hint'][:HINT_CHARACTERS])}”.")
     if rollout["record"]["reason"]:
-        st.caption(rollout["record"]["reason"][:300])
+        st.caption(plain(rollout["record"]["reason"][:300]))
     with st.container(horizontal=True):
         rollout_group.link(rollout, key="card")
         if rollout["has_tokens"]:

@@ -11,6 +11,7 @@ from frontend.api.types import Json
 from frontend.components.job_feed import JobFeed
 from frontend.words import job_settings, verifiers
 from frontend.words.job_settings import ASKING, MAIN, NESTED, SCHEMAS, SECTIONS, Setting, facts_of, inlined, presets
+from frontend.words.markdown import plain
 
 KEPT = "job_settings_schemas"
 TITLES = {"warm_start": "Warm start", "practice": "Practice", "lora": "Adapter (LoRA)"}
@@ -40,7 +41,8 @@ def panel(feed: JobFeed, client: Client) -> None:
     st.markdown(f"**{facts['title']}**: {facts['summary']}")
     preset = f", preset {presets(schema)[chosen['preset']]['title']}" if "preset" in chosen else ""
     verifier_name = verifiers.of_job(job)
-    st.caption(f"Base model {job['model']}{preset}; verifier: {verifier_name}; seed {job['seed']}; job {job['id']}.")
+    made_of = f"Base model {plain(job['model'])}{preset}; verifier: {plain(verifier_name)}"
+    st.caption(f"{made_of}; seed {job['seed']}; job {job['id']}.")
     for title, section in (("Instruction", ASKING), ("Training", MAIN), *SECTIONS.items()):
         shown = [
             setting

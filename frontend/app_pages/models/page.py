@@ -12,6 +12,7 @@ from frontend.components.job_feed import JobFeed
 from frontend.session import state
 from frontend.widgets import links, problems, tabs
 from frontend.words import units
+from frontend.words.markdown import plain
 from frontend.words.models import is_trained, title_of
 
 SHOWN = 20
@@ -59,7 +60,9 @@ def row(model: ModelObject, *, about: str) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{name}"):
         with st.container(width="stretch", gap=None):
             icon = ":material/model_training:" if is_trained(model) else ":material/deployed_code:"
-            links.within("app_pages/models/page.py", f"**{title_of(name)}**", icon=icon, key=f"open_{name}", model=name)
+            links.within(
+                "app_pages/models/page.py", f"**{plain(title_of(name))}**", icon=icon, key=f"open_{name}", model=name
+            )
             st.caption(about)
         verdict_chip.of_model(model)
         st.page_link(
@@ -72,7 +75,8 @@ def row(model: ModelObject, *, about: str) -> None:
 
 def origin(model: ModelObject, *, zone: ZoneInfo) -> str:
     method = f" with {model['x_method'].upper()}" if model["x_method"] else ""
-    return f"from {model['x_base']}{method}, seed {model['x_seed']} · trained {units.moment(model['created'], zone)}"
+    trained = units.moment(model["created"], zone)
+    return f"from {plain(str(model['x_base']))}{method}, seed {model['x_seed']} · trained {trained}"
 
 
 def playground_query(model: ModelObject) -> dict[str, str]:
@@ -84,7 +88,7 @@ def playground_query(model: ModelObject) -> dict[str, str]:
 
 def base_page(client: Client, model: ModelObject, *, zone: ZoneInfo) -> None:
     name = model["id"]
-    st.title(name, anchor=False)
+    st.title(plain(name), anchor=False)
     st.write("A base model on this server. Training does not change it, but creates an adapter on top of it.")
     with st.container(horizontal=True):
         st.page_link(
@@ -106,7 +110,7 @@ def trained_page(client: Client, model: ModelObject, *, zone: ZoneInfo) -> None:
     job = client.job(model["x_job"])
     manifest = client.manifest(job["id"])
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.title(title_of(model["id"]), anchor=False, width="content")
+        st.title(plain(title_of(model["id"])), anchor=False, width="content")
         verdict_chip.of_model(model)
     st.caption(f"{origin(model, zone=zone)} · `{model['id']}`")
     with st.container(horizontal=True):
@@ -119,7 +123,7 @@ def trained_page(client: Client, model: ModelObject, *, zone: ZoneInfo) -> None:
             )
             if st.button("Delete the adapter", type="primary", icon=":material/delete:", key="delete_model"):
                 delete(client, model)
-    tab = tabs.choice("Show", [CARD, USE, DOWNLOADS, MANIFEST])
+    tab = tabs.choice("Show", [CARD, USE, DOWNLOADS, MANIFEST], of=model["id"])
     with problems.shown():
         if tab == CARD:
             card.card(client, job, manifest)
@@ -137,7 +141,7 @@ def delete(client: Client, model: ModelObject) -> None:
     except ApiError as error:
         problems.show(error, title="The model was not deleted")
         return
-    st.toast(f"{title_of(model['id'])} was deleted.", icon=":material/delete:")
+    st.toast(f"{plain(title_of(model['id']))} was deleted.", icon=":material/delete:")
     st.switch_page("app_pages/models/page.py", query_params={})
 
 

@@ -1,10 +1,10 @@
 """The method of a new job: training plan, method, preset, and all settings, folded and with reasons."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import streamlit as st
 
-from frontend.api.types import FileObject, FileReport, Json, Method
+from frontend.api.types import FileReport, Json, Method
 from frontend.components import setting_fields
 from frontend.words import units
 from frontend.words.job_settings import (
@@ -89,7 +89,7 @@ def preset_by_data(dataset: str, report: FileReport) -> None:
     st.session_state[PRESET_OF] = dataset
 
 
-def method_and_numbers(schema: Json, *, planned: Mapping[str, int], compared: bool) -> tuple[str, str, Json]:
+def method_and_numbers(schema: Json, *, planned: Mapping[str, float], compared: bool) -> tuple[str, str, Json]:
     """Show method and main settings. Returns (method, preset, settings that were filled in)."""
     with st.expander("Method and main settings", icon=":material/school:", key="method_fold"):
         method, preset = _method(schema, compared=compared)
@@ -134,16 +134,14 @@ def _method(schema: Json, *, compared: bool) -> tuple[str, str]:
 
 
 def more(
-    files: Sequence[FileObject],
-    dataset: str,
     schemas: Mapping[str, Json],
     *,
     report: FileReport,
     method: Method,
-    planned: Mapping[str, int],
+    planned: Mapping[str, float],
     compared: bool,
-) -> tuple[Json, str | None, int | None]:
-    """Show the further settings. Returns (settings, held-out dataset, seed), as far as they were filled in."""
+) -> tuple[Json, int | None]:
+    """Show the further settings. Returns (settings, seed), as far as they were filled in."""
     with st.expander("More settings", icon=":material/tune:", key="more_fold"):
         st.caption(
             "Empty fields use the method's, the preset's or the default value shown. Each “?” explains the setting."
@@ -174,21 +172,9 @@ def more(
         practice = _practice(schemas["Practice"]) if method["rewarded"] else None
         st.markdown("**Adapter (LoRA)**")
         lora = setting_fields.fields(ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3, planned={})
-        st.markdown("**Held-out questions and seed**")
-        left, right = st.columns(2)
-        others = {file["id"]: file["filename"] for file in files if file["id"] != dataset}
-        validation = left.selectbox(
-            "Held-out dataset",
-            list(others),
-            index=None,
-            format_func=others.__getitem__,
-            placeholder=HELD_OUT,
-            key="job_validation",
-            help="Questions for the evaluation before and after training. Rows of the training dataset are left out.",
-        )
         seed = None
         if not compared:
-            seed = right.number_input(
+            seed = st.number_input(
                 "Seed",
                 min_value=0,
                 value=None,
@@ -198,7 +184,7 @@ def more(
                 help="The same seed and settings reproduce the job.",
             )
     nested = ({"lora": lora} if lora else {}) | ({} if practice is None else {"practice": practice})
-    return filled | nested, validation, None if seed is None else int(seed)
+    return filled | nested, None if seed is None else int(seed)
 
 
 def _practice(schema: Json) -> Json | None:

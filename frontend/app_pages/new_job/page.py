@@ -15,9 +15,10 @@ from frontend.components import choices, estimate, instruction_field, rights
 from frontend.components.job_table import title_of
 from frontend.session import drafts, state
 from frontend.widgets import problems
-from frontend.words import units
+from frontend.words import starter, units
 from frontend.words.job_settings import (
     SCHEMAS,
+    allowed_name,
     hint_in_rows,
     hints,
     inlined,
@@ -27,6 +28,7 @@ from frontend.words.job_settings import (
     request_body,
     rows_without,
 )
+from frontend.words.markdown import plain
 from frontend.words.training_plans import comparison_body
 
 MADE = "job_just_made"
@@ -81,6 +83,7 @@ def fill_from(source: JobObject, schema: Json, *, files: set[str], verifiers: se
         values |= {"job_dataset": dataset} if dataset in files else {}
         validation = source["validation_file"]
         values |= {"job_validation": validation} if validation in files and validation != dataset else {}
+        values |= {choices.HELD_OUT_OF: dataset}
         st.session_state.update(values)
         st.session_state[FILLED] = source["id"]
         if (remedy := state.address("remedy")) is not None:
@@ -123,9 +126,12 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     if source is not None:
         ids = {file["id"] for file in files}, {verifier["id"] for verifier in verifiers}
         without_field = fill_from(source, schema, files=ids[0], verifiers=ids[1])
-        st.caption(f"Filled in with the settings of **{title_of(source)}**. Change what you like.")
+        st.caption(f"Filled in with the settings of **{plain(title_of(source))}**. Change what you like.")
     models = [model["id"] for model in client.models() if model["owned_by"] == "base"]
-    chosen = choices.show(files, verifiers, models, source=source, zone=zone)
+    earlier = client.jobs(limit=choices.NEWEST_JOBS)["data"]
+    chosen = choices.show(
+        files, verifiers, models, source=source, earlier=earlier, held_out=job_method.HELD_OUT, zone=zone
+    )
     dataset = chosen.dataset
     instruction = instruction_field.show(client, chosen.spec, file=dataset["id"], schema=schema, key="told")
     report = client.file_report(dataset["id"])
@@ -133,22 +139,16 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     plan_name, plan = job_method.plan(cloning=source is not None)
     compared = plan_name == "compare"
     arms, seeds = job_method.arms(schema, dataset=dataset["id"], report=report) if compared else ({}, 1)
-    method, preset, main = job_method.method_and_numbers(schema, planned=plan.values, compared=compared)
+    planned = {**plan.values, **({} if source else starter.usual_settings(chosen.model))}
+    method, preset, main = job_method.method_and_numbers(schema, planned=planned, compared=compared)
     facts = methods(schema)[method]
-    more, validation, seed = job_method.more(
-        files, dataset["id"], schemas, report=report, method=facts, planned=plan.values, compared=compared
-    )
-    settings = prefill.merged(
-        {**plan.values, **remedies.kept(dataset["id"]), **instruction, **main, **more}, without_field
-    )
+    more, seed = job_method.more(schemas, report=report, method=facts, planned=planned, compared=compared)
+    settings = prefill.merged({**planned, **remedies.kept(dataset["id"]), **instruction, **main, **more}, without_field)
     st.caption(job_method.in_words(settings, schema, method=method, preset=preset))
-    name = st.text_input(
-        "Name (optional)",
-        placeholder="invoices-1",
-        max_chars=64,
-        help="Letters, digits, dots and dashes.",
-        key="job_name",
-    )
+    written = st.text_input("Name (optional)", placeholder="invoices-1", key="job_name").strip()
+    name = written[:200] if compared else allowed_name(written)
+    if name != written:
+        st.caption(f"The name becomes **{plain(name)}**." if name else "This name has no letter or digit a to z.")
     stops = blockers(report, chosen.model, settings=more, method=facts, preset=presets(schema)[preset], schema=schema)
     if compared and len(arms) < 2:
         stops.append("Choose at least two methods to compare.")
@@ -156,10 +156,10 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
         settings = preflight.with_preflight(settings, schema=schemas["PreflightRequest"])
     body = request_body(
         dataset=dataset["id"],
-        validation=validation,
+        validation=chosen.validation,
         grader=chosen.grader,
         model=chosen.model or "",
-        name="" if compared else name.strip(),
+        name="" if compared else name,
         seed=seed,
         x_rlsd={"preset": preset, "method": method, **settings},
     )
@@ -172,11 +172,12 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     preflight.panel(client, body, schema=schemas["PreflightRequest"], num_rows=dataset["rows"], ready=not titled)
     if estimated is not None and not isinstance(estimated, ApiError):
         estimate.show(estimated, runs=max(1, len(arms) * seeds))
-    drafts.keep(draft_name(), drafts.fields(FILLED, job_method.PRESET_OF, job_method.ARMS_OF, remedies.KEPT))
+    kept = (FILLED, choices.HELD_OUT_OF, job_method.PRESET_OF, job_method.ARMS_OF, remedies.KEPT)
+    drafts.keep(draft_name(), drafts.fields(*kept))
     label = "Start comparison" if compared else "Start training"
     if rights.button(client, label, type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
         if compared:
-            named = name.strip() or f"{' vs. '.join(arms.values())} on {dataset['filename']}"
+            named = name or f"{' vs. '.join(arms.values())} on {dataset['filename']}"
             compare(client, comparison_body(body, name=named[:200], methods=arms, seeds=seeds))
         else:
             start(client, body)

@@ -10,6 +10,7 @@ from frontend.words.job_settings import SECTIONS, SettingFacts, facts_of
 
 REFUSED = "The pre-flight failed"
 KEPT, SHOWN = "preflight_kept", "teacher_preview_kept"
+USED = "tests_before_used"
 OF_THE_JOB = frozenset(setting.name for setting in SECTIONS["Checks before training"])
 """Settings of a job's own checks before training, which do not affect these trials."""
 
@@ -47,13 +48,19 @@ def panel(client: Client, job: Json, *, schema: Json, num_rows: int, ready: bool
         like = {name: trial[name] for name in ("model", "grader")}
         check_progress.find(client, key, kind=kind, like=like, file=trial["training_file"])
     with st.expander(
-        "Test before training", icon=":material/flight_takeoff:", expanded=bool({KEPT, SHOWN} & set(st.session_state))
+        "Test before training", icon=":material/flight_takeoff:", expanded=_used(), key="test_before_fold"
     ):
         preflight, preview = st.tabs(["Pre-flight", "Teacher preview"])
         with preflight:
             _preflight(client, trial, schema=schema, ready=ready)
         with preview:
             _preview(client, trial, num_rows=num_rows, ready=ready)
+
+
+def _used() -> bool:
+    """Report whether a test was started or found on this page; it stays open, also when a setting is corrected."""
+    st.session_state[USED] = st.session_state.get(USED, False) or bool({KEPT, SHOWN} & set(st.session_state))
+    return bool(st.session_state[USED])
 
 
 def _preflight(client: Client, trial: Json, *, schema: Json, ready: bool) -> None:

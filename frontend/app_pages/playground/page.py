@@ -65,8 +65,9 @@ def page() -> None:
             place="right",
             help="An adapter. You can also enter the name of a checkpoint, such as `ft:…:ckpt-step-20`.",
         )
-    if (left, right) != (state.address("left") or usual_left, state.address("right") or usual_right):
-        st.query_params.update(left=left, right=right)  # both: the default of one side depends on the other's address
+    shown = state.address("left") or usual_left, state.address("right") or usual_right
+    st.query_params.update(left=left, right=right)  # from now on the page keeps them, whatever ends meanwhile
+    if (left, right) != shown:
         st.rerun()  # the fields are named after the address: without this the next choice would be lost
     chosen = {title_of(left): left}
     if right not in (NO_MODEL, left):

@@ -62,7 +62,7 @@ def page() -> None:
     client, zone = state.client(), state.zone()
     st.title("Settings", anchor=False)
     who = client.whoami()
-    chosen = tabs.choice("Section", list(WHAT_IT_IS), key="section", on_change=paging.to_first)
+    chosen = tabs.choice("Section", list(WHAT_IT_IS), of="settings", key="section", on_change=paging.to_first)
     st.write(WHAT_IT_IS[chosen])
     actions.announce()
     try:

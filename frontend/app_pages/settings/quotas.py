@@ -45,7 +45,7 @@ def fields(quotas: Quotas, *, key: str) -> Quotas:
         "limit.",
     )
     hours = st.number_input(
-        "GPU hours",
+        "Device hours",
         min_value=0.0,
         max_value=1e9,
         value=quotas.get("gpu_hours"),

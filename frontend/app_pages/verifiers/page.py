@@ -12,6 +12,7 @@ from frontend.components import rights
 from frontend.session import drafts, state
 from frontend.widgets import links, problems
 from frontend.words import units
+from frontend.words.markdown import plain
 from frontend.words.verifier_kinds import KINDS
 
 NEW = "new"
@@ -34,7 +35,7 @@ def listing(client: Client, *, zone: ZoneInfo) -> None:
             with st.container(width="stretch", gap=None):
                 links.within(
                     "app_pages/verifiers/page.py",
-                    f"**{verifier['name']}**",
+                    f"**{plain(verifier['name'])}**",
                     icon=":material/fact_check:",
                     key=f"open_{verifier['id']}",
                     verifier=verifier["id"],
@@ -55,10 +56,10 @@ def editor(client: Client, chosen: str, *, zone: ZoneInfo) -> None:
     links.within("app_pages/verifiers/page.py", "All verifiers", icon=":material/arrow_back:", key="all_verifiers")
     newest = None if chosen == NEW else client.verifier(chosen)
     saved = None if newest is None else opened_version(newest)
-    st.title(saved["name"] if saved else "New verifier", anchor=False)
+    st.title(plain(saved["name"]) if saved else "New verifier", anchor=False)
     if st.session_state.pop(SAVED, False):
         st.toast("Saved.", icon=":material/check_circle:")
-    draft = f"verifier {chosen}"
+    draft = f"verifier {chosen} {state.address('start') or ''}".strip()  # a template that was chosen is a new draft
     drafts.restore(draft)
     write, try_it = st.columns([1.45, 1], gap="large")
     with write:

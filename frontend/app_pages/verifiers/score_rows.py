@@ -20,11 +20,15 @@ MOST_ROWS, USUAL_ROWS = 12, 4
 MOST_ANSWERS, USUAL_ANSWERS = 4, 2
 USUAL_TOKENS = 256
 REASON_CHARACTERS = 400
+ANSWER, SOLUTION, MODEL = "Right answer", "Worked solution", "Model answer"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One text of a row: the right answer or a model's answer. `record`: its score, once there is one."""
+    """One text of a row: its right answer, its worked solution, or a model's answer.
+
+    `record`: its score, once there is one.
+    """
 
     title: str
     text: str
@@ -92,15 +96,15 @@ def panel(client: Client, grader: Json) -> None:
         _show(client, kept, grader)
 
 
-def right_completion(row: FileRow) -> str:
-    """Return a right completion: the worked solution if it contains the answer, otherwise the answer."""
+def references(row: FileRow) -> tuple[Column, ...]:
+    """Return the right answer, and the worked solution if it contains it: what a right completion looks like."""
     answer, solution = row["reference"].get("answer") or "", row["reference"].get("solution") or ""
-    return solution if answer in solution else answer
+    worked = (Column(SOLUTION, solution),) if solution and answer in solution else ()
+    return (*([Column(ANSWER, answer)] if answer or not worked else []), *worked)
 
 
 def with_references(rows: Sequence[FileRow], *, of: tuple[str, int, int]) -> ScoredRows:
-    columns = tuple((Column("Right answer", right_completion(row)),) for row in rows)
-    return ScoredRows(rows=tuple(rows), columns=columns, of=of)
+    return ScoredRows(rows=tuple(rows), columns=tuple(references(row) for row in rows), of=of)
 
 
 def _answered(client: Client, kept: ScoredRows, *, model: str, count: int, tokens: int) -> ScoredRows:
@@ -110,7 +114,7 @@ def _answered(client: Client, kept: ScoredRows, *, model: str, count: int, token
     for place, row in enumerate(kept.rows):
         question = questions.of_row(row, image=images.loader(client, kept.of[0]))
         texts = client.sample_answers(model, question.prompt(instruction=""), count=count, max_tokens=tokens)
-        columns.append((kept.columns[place][0], *(Column(f"{model} answers", text) for text in texts)))
+        columns.append((*references(row), *(Column(MODEL, text) for text in texts)))
         progress.progress(
             units.share(place + 1, len(kept.rows)), text=f"{place + 1} of {units.count(len(kept.rows), 'row')}"
         )
@@ -148,15 +152,15 @@ def _show(client: Client, kept: ScoredRows, grader: Json) -> None:
 
 
 def summary(kept: ScoredRows) -> str:
-    """Summarise the mean scores of the right answers and of the model's."""
+    """Summarise the mean scores of each kind of text."""
     parts = []
-    for title, first, last in (("right answers", 0, 1), ("the model's answers", 1, None)):
-        records = [column.record for texts in kept.columns for column in texts[first:last] if column.record]
+    for title in (ANSWER, SOLUTION, MODEL):
+        records = [c.record for texts in kept.columns for c in texts if c.title == title and c.record]
         scores = [record["score"] for record in records if record["score"] is not None]
         if scores:
             faults = len(records) - len(scores)
             parts.append(
-                f"**{title.capitalize()}**: mean score {sum(scores) / len(scores):.2g} over "
+                f"**{title}s**: mean score {sum(scores) / len(scores):.2g} over "
                 f"{units.count(len(scores), 'text')}" + (f", {faults} without a score" if faults else "")
             )
     return " · ".join(parts)
@@ -164,7 +168,7 @@ def summary(kept: ScoredRows) -> str:
 
 def _text(column: Column) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{'Right answer' if column.title == 'Right answer' else 'Model answer'}**", width="content")
+        st.markdown(f"**{column.title}**", width="content")
         if column.record is not None:
             verdict.badge(column.record, above=SUCCESS_ABOVE)
             verdict.score(column.record, above=SUCCESS_ABOVE)

@@ -148,3 +148,16 @@ def test_the_range_contains_the_median_and_lies_within_the_known_steps(scales: l
     assert found is not None
     within = found.step_s
     assert min(scales) * 10 - 1e-6 <= within.low <= within.median <= within.high <= max(scales) * 10 + 1e-6
+
+
+def test_without_known_answers_the_range_ends_where_each_is_as_long_as_allowed() -> None:
+    """A job on other data that answered in 80 tokens says nothing about answers of 800."""
+    long = settings(max_completion_tokens=800)
+    steps = known(completion_tokens_mean=80.0)
+    same = estimate(long, known=steps, held_out_rows=0)
+    other = estimate(long, known=steps, held_out_rows=0, same_answers=False)
+    assert same is not None
+    assert other is not None
+    assert other.total_s.median == same.total_s.median
+    assert other.total_tokens.high == pytest.approx(10 * same.total_tokens.high)
+    assert other.total_s.high > 5 * same.total_s.high

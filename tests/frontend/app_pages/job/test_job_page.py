@@ -15,7 +15,7 @@ from backend.db.jobs import Job
 from backend.db.training import Checkpoint, Evaluation, Step
 from backend.jobs import events
 from frontend.api import Client
-from frontend.api.types import StepMetrics, Verdict
+from frontend.api.types import Json, StepMetrics, Verdict
 from frontend.components import tour
 from frontend.components.job_feed import JobFeed, pace_s, seconds_left
 from tests.frontend import trained
@@ -202,6 +202,25 @@ def test_a_job_that_learned_nothing_is_marked_on_its_page_and_on_its_model(key: 
     for page in (app, card):
         assert "No update was made, so the adapter has no effect" in page.warning[0].value
         assert not [*page.success, *page.info, *page.error], "no verdict on the difference"
+
+
+def test_a_part_chosen_for_one_job_is_not_carried_to_another(client: Client, key: str, job_id: str) -> None:
+    second = client.create_job(again(client, job_id))["id"]
+    app = part(key, job_id, "Settings")
+    app.query_params["job"] = second
+    app.query_params.pop("view", None)
+    app.run()
+    assert app.segmented_control(key="view").value == "Learning"
+    app = opened("job", key=key, job=second, view="Events")
+    assert app.segmented_control(key="view").value == "Events"
+
+
+def again(client: Client, job_id: str) -> Json:
+    """The body that creates the same job again."""
+    job = client.job(job_id)
+    reinforcement = job["method"]["reinforcement"]
+    method = {"type": "reinforcement", "reinforcement": {"grader": reinforcement["grader"], "x_rlsd": {"max_steps": 2}}}
+    return {"model": job["model"], "training_file": job["training_file"], "method": method}
 
 
 # -- roles ------------------------------------------------------------------------------------------------------------

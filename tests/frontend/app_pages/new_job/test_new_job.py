@@ -15,9 +15,12 @@ from frontend.api import Client
 from frontend.app_pages.new_job import prefill
 from frontend.components.choices import distinct_labels
 from frontend.components.setting_fields import step_of
-from frontend.words import training_plans
+from frontend.words import starter, training_plans
+from frontend.words.job_settings import allowed_name
 from tests.frontend.api.test_api import GRADER, new_job
-from tests.frontend.test_pages import opened, uploaded, words
+from tests.frontend.test_pages import opened, started, uploaded, words
+
+STARTER = starter.usual_settings(starter.MODEL)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +44,7 @@ def test_a_quick_look_is_proposed_and_steady_where_there_are_solutions(
     press(app, "Start training")
     [job] = client.jobs()["data"]
     requested = client.job(job["id"])["method"]["reinforcement"]["x_asked"]
-    assert requested == {"preset": "steady", "method": "rlsd", **training_plans.PLANS["quick"].values}
+    assert requested == {"preset": "steady", "method": "rlsd", **training_plans.PLANS["quick"].values, **STARTER}
 
 
 def test_the_starter_comes_with_a_note_for_other_questions(client: Client, key: str, rows_file: Path) -> None:
@@ -197,12 +200,48 @@ def test_practice_is_off_until_it_is_switched_on_and_needs_its_hint(client: Clie
 def test_what_the_service_would_refuse_is_shown_before_the_request(client: Client, key: str, rows_file: Path) -> None:
     uploaded(client, rows_file)
     app = opened("new_job", key=key)
-    app.text_input(key="job_name").input("two words").run()
-    assert "use letters" in app.warning[0].value
-    assert next(button for button in app.button if button.label == "Start training").disabled
-    app.text_input(key="job_name").input("one-word").run()
     app.number_input(key="main_batch_size").set_value(5000).run()
     assert "Questions per step" in app.warning[0].value
+    assert next(button for button in app.button if button.label == "Start training").disabled
+
+
+def test_a_pasted_name_becomes_one_that_the_service_takes(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    app.text_input(key="job_name").input("Prices für Q3, test 1 " + "x" * 80).run()
+    assert "The name becomes **Prices-fur-Q3-test-1-" in words(app)
+    started(app)
+    [job] = client.jobs()["data"]
+    assert job["user_provided_suffix"] == allowed_name("Prices für Q3, test 1 " + "x" * 80)
+    assert len(str(job["user_provided_suffix"])) == 64
+
+
+def test_names_are_made_allowed() -> None:
+    assert allowed_name("invoices-1") == "invoices-1"
+    assert allowed_name("  _two words. ") == "two-words."
+    assert allowed_name("Größe (m²)") == "Groe-m2"
+    assert allowed_name("日本") == ""
+
+
+def test_both_sides_of_a_split_are_preselected(client: Client, key: str, rows_file: Path) -> None:
+    """The newest dataset after a split is the one that must not be trained on."""
+    uploaded(client, rows_file)
+    [file] = client.datasets()
+    sides = client.split_file(file["id"], share=0.3, seed=1, stratify_by=None)
+    app = opened("new_job", key=key)
+    assert app.selectbox(key="job_dataset").value == sides["train"]["id"]
+    assert app.selectbox(key="job_validation").value == sides["validation"]["id"]
+    app.selectbox(key="job_dataset").select(file["id"]).run()
+    assert app.selectbox(key="job_validation").value is None
+
+
+def test_the_verifier_and_model_of_an_earlier_job_are_offered_again(client: Client, key: str, rows_file: Path) -> None:
+    new_job(client, rows_file)
+    [job] = client.jobs()["data"]
+    used = job["method"]["reinforcement"]["x_verifier"]["id"]
+    client.create_verifier(name="newer", grader=GRADER)
+    app = opened("new_job", key=key, dataset=job["training_file"])
+    assert app.selectbox(key="job_verifier").value == used
 
 
 def test_earlier_steps_give_an_estimate_with_its_range(client: Client, key: str, rows_file: Path) -> None:
@@ -222,7 +261,8 @@ def test_earlier_steps_give_an_estimate_with_its_range(client: Client, key: str,
     with rows_file.open("rb") as content:
         other = client.upload(content, filename="others.jsonl", mapping=None)["id"]
     app = opened("new_job", key=key, dataset=other)
-    assert "on other data, with possibly shorter or longer answers, on NVIDIA T4" in words(app)
+    assert "on other data, on NVIDIA T4: your answers may be longer" in words(app)
+    assert "About **" not in words(app)
 
 
 def test_a_job_is_run_again_with_its_own_settings_and_a_change(client: Client, key: str, rows_file: Path) -> None:
