@@ -53,7 +53,7 @@ def take_the_tour(page: Page, shoot: Shoot) -> None:
     expect(page.locator(".st-key-job_state")).to_contain_text("Done", timeout=TRAINING_MS)
     expect(page.get_by_text("Tour: a better model")).to_be_visible()
     expect(page.get_by_text("step 60 of 60")).to_be_visible()
-    expect(page.get_by_text(re.compile("training helped"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Training helped"))).to_be_visible()
     shoot(page, "tour-done")
 
 

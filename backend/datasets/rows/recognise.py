@@ -24,6 +24,14 @@ CERTAIN = (
 )
 REFERENCES = (*CERTAIN, TRUTH, SOLUTION, *LISTS, *SETS)
 """Paths that may hold a reference, by priority. Next to an answer, `solution` is its worked solution."""
+WORKED = (
+    *(SOLUTION, "worked_solution", "worked_answer", "solution_steps", "step_by_step", "explanation", "rationale"),
+    *("reasoning", "chain_of_thought", "cot", "working", "workings", "derivation", "justification"),
+    *("lösungsweg", "loesungsweg", "rechenweg", "begründung", "begruendung", "erklärung", "erklaerung", "herleitung"),
+    *("raisonnement", "explication", "démarche", "razonamiento", "explicación", "explicacion"),
+    *("ragionamento", "spiegazione", "svolgimento", "raciocínio", "explicação", "redenering", "toelichting"),
+)
+"""Columns that hold the worked solution next to an answer, by priority."""
 REPLIES = ("output", "response", "completion")
 """Columns that hold the reference where no column is one by its name."""
 IMAGE_COLUMNS = ("images", "image")
@@ -204,7 +212,8 @@ def recognise(item: Mapping[str, Any], *, mapping: ColumnMapping | None) -> Shap
                 param="mapping",
             )
         others = [column for column in item if column not in named]
-        return replace(chosen, choices=choices_column(others))
+        worked = None if chosen.hint else next((each for each in others if canonical(each) in WORKED), None)
+        return replace(chosen, choices=choices_column(others), solution=worked or chosen.solution)
     columns = _ColumnNames(item)
     seen = {name: item[written[0]] for name, written in columns.written.items()}
     rule = next((rule for rule in RULES if rule.fits(seen)), None)
@@ -261,7 +270,7 @@ def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Sha
         name=rule.name,
         question=columns.path(rule.question),
         answer=None if answer is None else columns.path(answer),
-        solution=columns.path(SOLUTION),
+        solution=first(name for name in WORKED if name not in (rule.question, answer)) or SOLUTION,
         images=None if images in IMAGE_COLUMNS else images,
         context=first(rule.context),
         choices=columns.path(choices) if rule.is_plain and choices is not None else None,
