@@ -10,11 +10,14 @@ from backend.core.outcome import Verdict, shown
 def beyond_imitation(evaluations: Sequence[Mapping[str, Any]], *, method: str) -> str | None:
     """Return the sentence for a run's evaluations, given as JSON in their order.
 
-    None without an evaluation after the warm start or after training, and if the method imitates too.
+    None without an evaluation after the warm start or after training, if the method imitates too, and if the step that
+    is kept is not one of the method's.
     """
     found = {evaluation["phase"]: evaluation for evaluation in evaluations}
     since = found["trained"].get("since_warm_start") if "trained" in found else None
     if since is None or not {"baseline", "warm"} <= found.keys() or METHODS[MethodName(method)].imitates:
+        return None
+    if found["trained"]["step"] <= found["warm"]["step"]:
         return None
     base, warm, trained = (found[phase]["mean"] for phase in ("baseline", "warm", "trained"))
     score = _in_percent if all(0 <= mean <= 1 for mean in (base, warm, trained)) else _plain

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from backend.core.settings.choices import Keep
+from backend.core.settings.measuring import LEAST_TO_HALVE
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.analysis.leakage import Row, seeded_order
 from backend.errors import AppError
@@ -11,8 +12,6 @@ from backend.jobs.resolve import X_RLSD
 
 MIN_HELD_OUT = 2
 """Fewest rows of a validation file that measure."""
-LEAST_TO_HALVE = 4
-"""Fewest held-out rows of which one half chooses and the other measures."""
 
 
 def split_held_out(rows: Sequence[Row], *, share: float, seed: int, limit: int) -> tuple[list[Row], list[Row]]:

@@ -54,6 +54,12 @@ def preflight_request(
     `instructions`: two to compare; the first is that of the settings.
     """
     if instructions is not None:
+        if (trial.x_rlsd.get("warm_start") or {}).get("rows"):
+            raise AppError(
+                "instructions compares two prompts, but a warm start would imitate under the first one only: leave out "
+                "warm_start, and test it afterwards.",
+                param="instructions",
+            )
         if trial.x_rlsd.get("instruction"):
             raise AppError(
                 "instructions and x_rlsd.instruction exclude each other: leave out one of them.", param="instructions"

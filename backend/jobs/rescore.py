@@ -18,7 +18,6 @@ from backend.db.jobs import Job
 from backend.db.training import Rollout
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 
-"""Kind of the check."""
 SCALE_FLOOR = 1e-6
 SAME = 1e-9
 """Scores and advantages closer than this are equal."""

@@ -153,7 +153,7 @@ def held_out(evaluations: list[EvaluationObject], *, key: str) -> None:
             "high": e["high"],
         }
         for e in evaluations
-        if e["phase"] != "interim" or e["step"] != kept  # it is the same
+        if e["phase"] in ("baseline", "trained") or e["step"] != kept  # it is the same
     ]
     tooltip = ["when:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("mean", "low", "high"))]
     base = _empty().encode(y=alt.Y("when:N", sort=None, title=None, axis=alt.Axis(labelLimit=140)))

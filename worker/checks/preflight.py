@@ -114,7 +114,10 @@ def preflight_with_trial_steps(job: PreparedJob, plan: PreflightPlan, *, sandbox
             trial_steps = None
             if found.plain is not None and not found.lengths.too_long:
                 # Among few rows there may be no placebo, or nothing to imitate.
-                needs_all = settings.hint == Hint.PLACEBO or method_named(settings.method).imitates
+                placebo = settings.hint is Hint.PLACEBO or (
+                    settings.practice is not None and settings.practice.hint is Hint.PLACEBO
+                )
+                needs_all = placebo or method_named(settings.method).imitates
                 few = job.tasks if needs_all else chosen_tasks(job.tasks, rows=rows, seed=job.seed)
                 teacher = load_teacher(job.spec, settings=settings, student=policy)
                 trial_steps = run_trial_steps(replace(experiment, tasks=few, teacher=teacher))

@@ -5,9 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from backend.core.hints import Hint
 from backend.core.methods import METHODS, MethodName, Part
 from backend.core.settings.choices import RowSampling
+from backend.core.settings.contradictions import contradiction
 from backend.core.settings.imitation import TARGET_WORDS
 from backend.core.settings.spec import RlsdSettings
 from backend.core.verdict import Finding, Remedy
@@ -66,8 +69,22 @@ def _of_a_job(changes: Mapping[str, Any]) -> Json:
 def _remedies(code: str, situation: Situation) -> Iterator[Remedy]:
     for rule in RULES.get(code, ()):
         remedy = rule(situation)
-        if remedy is not None:
+        if remedy is not None and _is_valid(situation.spec, remedy.changes.get("x_rlsd", {})):
             yield remedy
+
+
+def _is_valid(spec: RlsdSettings, changes: Mapping[str, Any]) -> bool:
+    """Report whether a job may have these settings with the changes."""
+    now = spec.model_dump(by_alias=True)
+    merged = {
+        name: {**now[name], **value} if isinstance(value, dict) and now[name] is not None else value
+        for name, value in changes.items()
+    }
+    try:
+        changed = RlsdSettings.model_validate(now | merged)
+    except ValidationError:
+        return False
+    return contradiction(changed) is None
 
 
 def _settings(code: str, title: str, **changes: Any) -> Remedy:

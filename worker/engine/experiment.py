@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import torch
 
 from backend.core.methods import METHODS, Method, TeacherKind
-from backend.core.settings.choices import Combine, Divergence, Keep
+from backend.core.settings.choices import Combine, Divergence
 from backend.core.settings.contradictions import contradiction
 from worker.engine.distributed import ProcessGroup
-from worker.engine.evaluation.keeping import LEAST_QUESTIONS
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer
 from worker.engine.rollouts.drawing import SolveHistory
@@ -94,11 +93,6 @@ def make_train_context(experiment: Experiment, *, observer: Observer) -> TrainCo
     if settings.divergence is not Divergence.SAMPLED:
         require_frozen_head(policy)
     assert (settings.combine is Combine.NORMALISE) == bool(experiment.component_weights)
-    if settings.keep is Keep.BEST and len(experiment.held_out) < LEAST_QUESTIONS:
-        raise ValueError(
-            f"keep best halves the held-out questions, so it needs at least {LEAST_QUESTIONS}, got "
-            f"{len(experiment.held_out)}"
-        )
     teacher = external or policy
     max_positions = min(policy.max_positions, teacher.max_positions)
     prompt_builder = PromptBuilder(

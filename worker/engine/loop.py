@@ -4,12 +4,13 @@ A resumed run is bit-identical: all randomness is a function of the seed and the
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from backend.core.control import ControlSignal
 from backend.core.settings.choices import Keep
+from backend.core.settings.measuring import LEAST_TO_HALVE
 from backend.core.statistics import SCORES, mean_interval
 from worker.engine.evaluation.evaluate import compare, evaluate, question_means
 from worker.engine.evaluation.keeping import Kept, better, early_end, halves, kept_sentence, selection_of
@@ -44,6 +45,11 @@ def run(experiment: Experiment, *, observer: Observer, resume: bytes | None) -> 
     leader's observer is used. A checkpoint does not depend on the number of processes.
     """
     settings = experiment.settings
+    if settings.keep is Keep.BEST and len(experiment.held_out) < LEAST_TO_HALVE:
+        raise ValueError(
+            f"keep best halves the held-out questions, so it needs at least {LEAST_TO_HALVE}, got "
+            f"{len(experiment.held_out)}"
+        )
     observer = SharedObserver(observer, experiment.world)
     context = make_train_context(experiment, observer=observer)
     state = TrainState(
@@ -299,6 +305,8 @@ def _evaluate(state: TrainState, *, phase: Phase) -> EvaluationReport | None:
         state.kept = better(
             state.kept, step=state.step, selection=selection, questions=questions, policy=context.policy
         )
+        if state.step <= context.warm_steps:  # patience is with the method
+            state.kept = replace(state.kept, waited=0)
     return report
 
 

@@ -134,7 +134,7 @@ def _held_out_table(manifest: Mapping[str, Any]) -> str:
         f"| {evaluation['phase']} | {evaluation['mean']:.3f} | [{evaluation['low']:.3f}, {evaluation['high']:.3f}] "
         f"| {evaluation['n']} | {evaluation['k']} |"
         for evaluation in manifest["evaluations"]
-        if kept is None or evaluation["phase"] != "interim" or evaluation["step"] != kept["step"]
+        if kept is None or evaluation["phase"] in ("baseline", "trained") or evaluation["step"] != kept["step"]
     )
     if not rows:
         return ""

@@ -11,6 +11,8 @@ from backend.core.settings.limits import MAX_BUDGET
 
 MAX_INSTRUCTION = 4000
 MAX_EXAMPLES = 8
+LEAST_TO_HALVE = 4
+"""Fewest held-out questions of which one half chooses the step that is kept, and the other measures."""
 
 
 class Asking(Strict):

@@ -12,9 +12,6 @@ from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.seeds import derive
 from worker.engine.types import QuestionScores, Selection
 
-LEAST_QUESTIONS = 4
-"""Two choose, two measure."""
-
 
 def halves(questions: Sequence[QuestionScores], *, seed: int) -> tuple[list[QuestionScores], list[QuestionScores]]:
     """Split into (the questions that choose, those that measure), each in order; of an odd number, one more measures.

@@ -1,7 +1,7 @@
 """Findings of a pre-flight check: what its figures mean, how serious they are, and what to do."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backend.core.hints import HINTS, Hint
 from backend.core.verdict import Finding, Level
@@ -33,6 +33,14 @@ UNHELPFUL_HINT_ADVICE: Mapping[Hint, str] = {
 
 IMITATION = Finding("imitation", Level.PASS, "Imitation learns from texts of the rows, so it needs no mixed groups.")
 """In place of the finding on the signal, for a method that only imitates."""
+
+
+def before_practice(found: Finding) -> Finding:
+    """Return the finding on the signal for a job that practises failed questions, which are probed without a hint."""
+    if found.level is Level.PASS or found.code == "nothing_scored":
+        return found
+    message = f"{found.message} The job practises such questions with a hint in the prompt, which was not tried here."
+    return replace(found, level=Level.WARN, message=message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

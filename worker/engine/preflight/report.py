@@ -94,6 +94,8 @@ def _findings(report: Json, *, settings: Settings, effect: HintEffect | None, hi
         size=settings.num_generations,
     )
     signal = findings.signal_finding(groups, other_signal=method.distils, needs_success=hint is Hint.SIBLING)
+    if settings.practice is not None:
+        signal = findings.before_practice(signal)
     found = [
         findings.IMITATION if method.imitates and signal.code != "nothing_scored" else signal,
         *findings.verifier_findings(

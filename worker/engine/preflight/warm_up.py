@@ -7,12 +7,20 @@ from dataclasses import replace
 import torch
 
 from backend.core.methods import MethodName
+from backend.core.settings.choices import Divergence
 from worker.engine.experiment import Experiment, make_train_context
 from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER
 from worker.engine.observer import SilentObserver
 from worker.engine.step import take_step
 
 Progress = Callable[[int, int, str], None]
+WITHOUT_A_METHOD = {
+    "method": MethodName.GRPO,
+    "teacher_model": None,
+    "divergence": Divergence.SAMPLED,
+    "practice": None,
+}
+"""Imitation is the same before every method; with these settings it needs neither a teacher nor hints."""
 
 
 @contextmanager
@@ -25,8 +33,7 @@ def warmed_up(experiment: Experiment, *, progress: Progress) -> Iterator[int]:
     if experiment.settings.warm_start.rows == 0:
         yield 0
         return
-    # Imitation is the same before every method; this one needs neither teacher nor hints.
-    settings = experiment.settings.model_copy(update={"method": MethodName.GRPO})
+    settings = experiment.settings.model_copy(update=WITHOUT_A_METHOD)
     context = make_train_context(replace(experiment, settings=settings), observer=SilentObserver())
     adapters = {name: policy.adapter(name) for name in (LIVE_ADAPTER, SNAPSHOT_ADAPTER)}
     before = {name: {key: value.detach().clone() for key, value in adapters[name].items()} for name in adapters}

@@ -43,9 +43,10 @@ def fingerprint(settings: Settings, *, tasks: Sequence[Task], held_out: Sequence
 def _named(settings: RlsdSettings) -> dict[str, Any]:
     """Return the settings that a resumed run may not change, as plain JSON; those of LoRA begin with `lora_`."""
     named = settings.model_dump(mode="json", exclude=set(MAY_CHANGE))
-    for section in ("lora", "warm_start"):
-        named |= {f"{section}_{name}": value for name, value in named.pop(section).items()}
-    return named
+    for section in ("lora", "warm_start", "practice"):
+        inner = named.pop(section) or {}
+        named |= {f"{section}_{name}": value for name, value in inner.items()}
+    return named | {"practice": settings.practice is not None}
 
 
 def _hashes(tasks: Sequence[Task]) -> dict[str, str]:

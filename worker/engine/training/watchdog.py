@@ -67,14 +67,14 @@ class Watchdog:
         """
         self._check_empty(report, observer=observer)
         self._check_teacher(report, observer=observer)
-        mixed = report.metrics["groups_mixed"] > 0 or report.metrics.get("practice_mixed", 0) > 0
-        all_equal, limit = not mixed, self.settings.max_dead_steps
+        limit = self.settings.max_dead_steps
         uses_reward = self.method.rewarded and not self.method.values_tokens
-        equal = self._streak("equal_scores", report, holds=all_equal and not uses_reward)
+        equal = self._streak("equal_scores", report, holds=report.metrics["groups_mixed"] == 0 and not uses_reward)
         if equal.steps == limit > 0:
             message = f"{self._equal_scores_text(equal)}. {self._reason_to_continue()}"
             self._warn("equal_scores", message, observer=observer)
-        dead = self._streak("no_signal", report, holds=all_equal if uses_reward else report.metrics["skipped"] == 1)
+        learns = any(each.advantage for each in report.rollouts) if uses_reward else report.metrics["skipped"] < 1
+        dead = self._streak("no_signal", report, holds=not learns)
         if dead.steps >= limit > 0 and report.step < report.warm_steps + self.settings.max_steps:
             del self.streaks["no_signal"]
             raise NoSignal(self._reason_to_stop(dead))
@@ -137,6 +137,7 @@ class Watchdog:
 
     def _equal_scores_text(self, streak: Streak) -> str:
         practised = "" if self.settings.practice is None else ", nor had any that was practised with a hint"
+        practised += ", or those were cut off and left out" if self.settings.mask_truncated else ""
         return (
             f"In {streak.steps} consecutive steps no question had completions with different scores{practised} "
             f"({streak.mean('groups_all_right'):.0%} of the questions all right, "

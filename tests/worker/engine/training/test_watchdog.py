@@ -146,7 +146,7 @@ def test_pure_distillation_stops_without_usable_siblings_and_gives_the_reason():
 
 
 def test_many_empty_completions_are_reported_after_consecutive_steps():
-    watchdog, recorder = Watchdog(tiny_settings(), method_named("grpo")), Recorder()
+    watchdog, recorder = Watchdog(tiny_settings(max_dead_steps=0), method_named("grpo")), Recorder()
     shares = [0.9, 0.2, *[0.5, 0.6] * STREAK_STEPS]
     for step, empty in enumerate(shares, start=1):
         metrics = {"empty": empty, "groups_mixed": 1.0, "skipped": 0.0}
