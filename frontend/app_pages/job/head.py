@@ -15,6 +15,7 @@ from frontend.components.verdict_chip import chip
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import held_out, units
+from frontend.words.field_names import in_form_words
 from frontend.words.job_settings import label_of
 from frontend.words.job_states import PAUSABLE, look
 from frontend.words.markdown import plain, sentence
@@ -42,8 +43,8 @@ def _error(job: JobObject) -> None:
     error = job["error"]
     if error is None:
         return
-    message, setting = sentence(error["message"]), label_of(error["param"])
-    where = "" if setting is None else f" In the form for a new job, this setting is “{setting}”."
+    message, setting = sentence(in_form_words(error["message"])), label_of(error["param"])
+    where = "" if setting is None or setting in message else f" In the form for a new job, this setting is “{setting}”."
     title = WHY.get(job["status"], "What went wrong")
     if job["status"] == "failed":
         st.error(f"{message}{where}", title=title, icon=":material/error:")
