@@ -3,6 +3,9 @@
 The API returns it as OpenAI's error body (`{"error": {message, type, param, code}}`); the command line prints it.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class AppError(Exception):
     """An error that its reader can act on.
@@ -26,6 +29,14 @@ class AppError(Exception):
         self.code = code
         self.param = param
         self.type = type
+
+
+def in_words(problem: Mapping[str, Any]) -> str:
+    """Return what pydantic says of a problem, without a full stop, and with plain words for an empty text."""
+    if problem["type"] == "string_too_short" and not problem["input"]:
+        return "must not be empty"
+    message: str = problem["msg"]
+    return message.removeprefix("Value error, ").rstrip(".")
 
 
 def not_found(kind: str, object_id: str) -> AppError:

@@ -7,7 +7,7 @@ import streamlit as st
 from frontend.components import rights
 from frontend.session import state
 from frontend.shell import menu, sign_in
-from frontend.widgets import problems
+from frontend.widgets import browser_title, problems
 
 HERE = Path(__file__).parent
 # Streamlit (1.67) blanks the page ("Bad delta path index") if a broken connection lost a part of it: reload it then.
@@ -15,7 +15,7 @@ RELOAD = """<script>
 window.rlsdWatch ??= setInterval(() => document.querySelector('[data-testid="stApp"]') || location.reload(), 2000);
 </script>"""
 
-st.set_page_config(page_title="RLSD Workbench", page_icon=str(HERE / "logo_small.svg"), layout="wide")
+st.set_page_config(page_title=browser_title.PRODUCT, page_icon=str(HERE / "logo_small.svg"), layout="wide")
 st.html(HERE / "style.css")
 
 home = st.Page("app_pages/home/page.py", title="Home", icon=":material/home:", default=True)
@@ -44,10 +44,13 @@ page = st.navigation(
 )
 
 if is_signed_in:
+    browser_title.show(page.title)
     st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "logo_small.svg")
     with st.sidebar:
         st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=state.sign_out)
         menu.reopen(page)
+        if page == job:
+            menu.mark(jobs)
         st.html(RELOAD, unsafe_allow_javascript=True)
     with problems.page_guard():
         page.run()

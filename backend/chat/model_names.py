@@ -57,7 +57,7 @@ def resolve_model(session: Session, name: str, *, project: str, models: Mapping[
 
 def no_such_model(name: str) -> AppError:
     return AppError(
-        f"The model '{name:.200}' does not exist or is not in your project: GET /v1/models lists the available models.",
+        f"The model '{name:.200}' does not exist or is not in your project: list the models for their names.",
         status=404,
         code="model_not_found",
         param="model",

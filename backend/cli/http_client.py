@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 
@@ -92,7 +93,7 @@ class Client:
 
     def _download(self, source: str, path: Path) -> str:
         digest = hashlib.sha256()
-        with self.stream("GET", source) as response, path.open("wb") as file:
+        with self.stream("GET", source) as response, private_file(path) as file:
             for piece in response.iter_bytes():
                 digest.update(piece)
                 file.write(piece)
@@ -109,3 +110,8 @@ class Client:
                 error["message"], status=response.status_code, code=error.get("code"), param=error.get("param")
             )
         return body
+
+
+def private_file(path: Path) -> BinaryIO:
+    """Open a file to write; a new one only its owner can read, as the others in the data folder."""
+    return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))

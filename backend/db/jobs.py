@@ -151,5 +151,10 @@ def oldest_in_state(session: Session, state: str) -> datetime | None:
     return session.scalar(select(func.min(Job.created_at)).where(Job.state == state))
 
 
+def count_before(session: Session, job: Job, *, state: str) -> int:
+    """Count the jobs of all projects in this state that were created before this one."""
+    return session.scalar(select(func.count()).where(Job.state == state, Job.created_at < job.created_at)) or 0
+
+
 def training_file_of(session: Session, job: Job) -> File:
     return session.scalars(select(File).where(File.id == job.training_file, File.project_id == job.project_id)).one()

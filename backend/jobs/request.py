@@ -13,7 +13,7 @@ from pydantic import (
 
 from backend.core.settings.about import Strict
 from backend.core.settings.limits import ModelName, Seed
-from backend.errors import AppError
+from backend.errors import AppError, in_words
 
 
 def unsupported(*harmless: object, instead: str = "leave it out") -> AfterValidator:
@@ -97,5 +97,4 @@ def first_validation_error(error: ValidationError, *, prefix: str = "") -> AppEr
     param = ".".join(part for part in (prefix, path) if part) or None
     if first["type"] == "extra_forbidden":
         return AppError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
-    message = first["msg"].removeprefix("Value error, ")
-    return AppError(f"{param or 'The request'}: {message}.", param=param, code="invalid_value")
+    return AppError(f"{param or 'The request'}: {in_words(first)}.", param=param, code="invalid_value")

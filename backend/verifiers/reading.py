@@ -102,7 +102,7 @@ def _range_remark(spec: specs.Multi) -> str | None:
         if not low - ROUNDING <= value <= high + ROUNDING:
             return (
                 f"If every part has its {which} score, the formula gives {value:g}, outside the range {low:g} to "
-                f"{high:g}, which is an error of the row: change the formula, or set 'range'."
+                f"{high:g}, which is an error of the row: change the formula, or the range."
             )
     return None
 

@@ -81,7 +81,7 @@ class ScoreRecord:
             return replace(self, score=nearest)
         reason = (
             f"{OUT_OF_RANGE}the score {self.score:.12g} is not within {bounds[0]:g} to {bounds[1]:g}: return a score "
-            "within the verifier's range, or set 'range'"
+            "within the verifier's range, or change that range"
         )
         return replace(self, score=None, status=ScoreStatus.ERROR, reason=reason)
 

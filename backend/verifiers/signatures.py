@@ -51,7 +51,7 @@ _TITLES = {
     "easyr1_batch": "EasyR1's signature for a batch",
     "predibase": "Predibase's signature",
     "together": "Together's signature",
-    "verifiers": "the signature of the verifiers library",
+    "verifiers": "those of these values that its parameters name",
 }
 
 
@@ -116,7 +116,7 @@ SIGNATURES = (
         "together", "(prediction, target)", least="prediction target", prediction="output_text", target="target"
     ),
     _signature(
-        *("verifiers", "any of (prompt, completion, answer, info)"),
+        *("verifiers", "(prompt, completion, answer, info)"),
         least="",
         prompt="prompt",
         completion="completion",

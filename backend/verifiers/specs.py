@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from backend.errors import AppError
+from backend.errors import AppError, in_words
 from backend.verifiers.answers import ChoiceGrader, JsonSchema, Math, Number
 from backend.verifiers.combined import GRADER_NAME, Multi, Single
 from backend.verifiers.grader import OUTPUT_TEXT, FieldError, TextGrader
@@ -119,8 +119,7 @@ def _refusal(error: Any, *, param: str) -> AppError:
     elif error["type"] == "extra_forbidden":
         message = f"'{field}' is not a field of this grader."
     else:
-        text = str(cause) if cause is not None else str(error["msg"])
-        message = f"'{field}': {text.rstrip('.')}."
+        message = f"'{field}': {in_words(error) if cause is None else str(cause).rstrip('.')}."
     return AppError(message, code="invalid_grader", param=field)
 
 

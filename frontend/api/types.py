@@ -799,7 +799,8 @@ class JobHyperparameters(TypedDict):
 class Progress(TypedDict):
     """The progress of a job. `max_steps` includes the first `warm_steps`, those of a warm start.
     `eta_s`: seconds to the last step at the current pace, evaluations included; None while
-    unknown. Times are Unix seconds.
+    unknown. `queue_before`: how many jobs wait before this one, which waits too; None otherwise. Times are Unix
+    seconds.
     """
 
     step: int
@@ -808,6 +809,7 @@ class Progress(TypedDict):
     eta_s: float | None
     started_at: int | None
     progress_at: int | None
+    queue_before: NotRequired[int | None]
 
 
 class JobChecks(TypedDict):

@@ -82,7 +82,7 @@ def texts(row: Json, probes: Sequence[Json]) -> list[dict[str, Any]]:
             "score": cell["score"],
             "meaning": outcome(cell, probe["kind"]),
             "text": cell["text"],
-            "reason": cell["reason"],
+            "reason": cell["reason"] or "",
         }
         for probe, cell in zip(probes, row["cells"], strict=True)
         if cell is not None

@@ -15,6 +15,7 @@ from frontend.components import rights
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import units
+from frontend.words.field_names import in_form_words
 from frontend.words.markdown import sentence
 
 POLL_S = 2.0
@@ -123,7 +124,7 @@ def result(
             st.caption(":material/cancel: Cancelled.")
         else:
             st.error(
-                sentence(error["message"]) if error else "The check failed.",
+                sentence(in_form_words(error["message"])) if error else "The check failed.",
                 icon=":material/error:",
                 title=notes.failed,
             )

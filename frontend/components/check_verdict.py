@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.api.types import CheckVerdict, Finding, Remedy
+from frontend.words.field_names import in_form_words
 from frontend.words.markdown import plain
 
 LOOKS: dict[str, tuple[str, Any, str]] = {
@@ -26,7 +27,7 @@ def show(found: CheckVerdict) -> None:
     """Show verdict, summary and findings, the worst first."""
     with st.container(horizontal=True, vertical_alignment="center"):
         badge(found["verdict"])
-        st.text(found["summary"], width="stretch")
+        st.text(in_form_words(found["summary"]), width="stretch")
     findings(found["findings"], summary=found["summary"])
 
 
@@ -35,7 +36,7 @@ def findings(found: Sequence[Finding], *, summary: str) -> None:
     for finding in found:
         if not summary.startswith(finding["message"]):
             _, color, icon = LOOKS[finding["level"]]
-            st.markdown(f":{color}[{icon}] {plain(finding['message'])}")
+            st.markdown(f":{color}[{icon}] {plain(in_form_words(finding['message']))}")
 
 
 def remedies(found: Sequence[Finding]) -> list[Remedy]:

@@ -27,10 +27,10 @@ class Chosen:
     """The choices; `model` is None while none is chosen."""
 
     dataset: FileObject
-    grader: Json
-    """As the request names it: a saved verifier by its id."""
+    grader: Json | None
+    """As the request names it: a saved verifier by its id. None while none is chosen."""
     spec: Json
-    """The grader in full."""
+    """The grader in full; empty while none is chosen."""
     model: str | None
     validation: str | None
     """The id of the dataset with the held-out questions, if there is one."""
@@ -57,7 +57,7 @@ def show(
         validation = _held_out(files, dataset, usual=held_out)
     before = next((job for job in earlier if job["training_file"] == dataset["id"]), None)
     with verifier_column.container(border=True, height="stretch"):
-        grader, spec = _verifier(_own_first(verifiers, dataset), source, before=before)
+        grader, spec = _verifier(_own_first(verifiers, dataset), source, before=before, dataset=dataset)
     with model_column.container(border=True, height="stretch"):
         model = st.selectbox(
             "Base model",
@@ -126,20 +126,29 @@ def usual_model(models: Sequence[str], before: JobObject | None) -> str | None:
 
 
 def _verifier(
-    verifiers: Sequence[VerifierObject], source: JobObject | None, *, before: JobObject | None
-) -> tuple[Json, Json]:
-    """Return the chosen verifier as the request names it, and in full. `before`: an earlier job on the dataset."""
+    verifiers: Sequence[VerifierObject], source: JobObject | None, *, before: JobObject | None, dataset: FileObject
+) -> tuple[Json | None, Json]:
+    """Return the chosen verifier as the request names it, and in full. `before`: an earlier job on the dataset.
+
+    None is chosen while there is only the starter's, which fits no other dataset.
+    """
     by_id = {verifier["id"]: verifier for verifier in verifiers}
     names = {verifier["id"]: verifier["name"] for verifier in verifiers}
     if source is not None and verifier_of(source) not in by_id:
         names = {OF_JOB: f"same as {title_of(source)}", **names}
+    wanted = state.address("verifier") or (None if before is None else verifier_of(before))
+    foreign = not starter.is_starter_file(dataset["filename"]) and set(names.values()) == {starter.VERIFIER}
     chosen = st.selectbox(
         "Verifier",
         list(names),
-        index=_place(list(names), state.address("verifier") or (None if before is None else verifier_of(before))),
+        index=None if foreign and wanted is None else _place(list(names), wanted),
+        placeholder="choose a verifier",
         format_func=distinct_labels(names, more=lambda key: key[-6:]),
         key="job_verifier",
     )
+    if chosen is None:
+        st.caption("The starter's verifier is made for its own example.")
+        return None, {}
     if chosen == OF_JOB:
         assert source is not None
         st.caption("The verifier of that job, which is not saved separately.")
@@ -148,6 +157,12 @@ def _verifier(
     spec = by_id[chosen]
     st.caption(f"{KINDS.get(spec['grader']['type'], spec['grader']['type'])}, version {spec['version']}")
     return {"type": "saved", "id": chosen, "version": spec["version"]}, spec["grader"]
+
+
+def ask_for_verifier() -> None:
+    st.info("Choose a verifier, or write one for this dataset.", icon=":material/fact_check:")
+    link = {"verifier": "new"}
+    st.page_link("app_pages/verifiers/page.py", label="Write a verifier", icon=":material/edit:", query_params=link)
 
 
 def verifier_of(job: JobObject) -> str | None:

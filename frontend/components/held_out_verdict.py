@@ -6,6 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 from frontend.api.types import EvaluationObject, JobObject, Verdict
 from frontend.components import charts
 from frontend.words import held_out, units
+from frontend.words.job_states import ENDED
 
 NOTHING_LEARNED = (
     "No completion of any step had a signal, usually because all completions of a question scored the same. No update "
@@ -23,8 +24,10 @@ def verdict(evaluations: list[EvaluationObject], *, job: JobObject) -> None:
         st.warning(NOTHING_LEARNED, title="Nothing was learned", icon=":material/block:")
     if before is None:
         st.caption(
-            "The model answers questions that are not trained on, before and after training. The first scores appear "
-            "soon."
+            "The job ended before the model was measured."
+            if job["status"] in ENDED
+            else "The model answers questions that are not trained on, before and after training. The first scores "
+            "appear soon."
         )
         return
     left, *middle, right = st.columns(2 if warm is None else 3)

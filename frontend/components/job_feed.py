@@ -56,6 +56,10 @@ class JobFeed:
     def ended(self) -> bool:
         return self.job["status"] in ENDED
 
+    def awaited(self, what: str, *, after: str) -> str:
+        """Say when something appears, or that the job has ended without it."""
+        return f"The job ended before there were {what.lower()}." if self.ended else f"{what} appear after {after}."
+
     @property
     def settled(self) -> bool:
         """Whether nothing will change any more."""
@@ -103,7 +107,9 @@ class JobFeed:
             self.pending.append("job")
 
     def refresh_state(self, client: Client) -> None:
+        """Read the job, and the events, which say what was requested."""
         self._read(client, "job")
+        self._read(client, "events")
 
     def read_steps(self, client: Client) -> bool:
         """Read the steps after the last known one. True if there are more."""

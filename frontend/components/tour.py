@@ -97,8 +97,9 @@ WORDS = {
         "the model is learning",
         (
             "In each step, 8 questions are answered 8 times each. The reward is the share that the verifier scores as "
-            "right. Only groups with right and wrong answers have a signal: open “Completions” and then “Token "
-            "credit” to see which tokens the teacher credits or blames."
+            "right. Only groups with right and wrong answers have a signal. To see which tokens the teacher credits or "
+            "blames, open “Completions”, switch on “Mixed groups only” and “With token credit only”, then press “Token "
+            "credit”."
         ),
     ),
     "after": ("evaluating again", "The trained model answers the same 200 held-out questions."),

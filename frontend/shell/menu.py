@@ -29,3 +29,11 @@ def reopen(page: Page) -> None:
     """Open the page without a query if its menu link was clicked."""
     if _listen(key="menu_listener", on_pressed_change=lambda: None).pressed:
         st.switch_page(page, query_params={})  # without, Streamlit (1.67) refuses to drop what is bound to widgets
+
+
+def mark(page: Page) -> None:
+    """Mark the link to a page as that of the open one, which has no link of its own."""
+    st.html(
+        f"""<style>[data-testid="stSidebarNavLink"][href$="/{page.url_path}"] {{
+          background: color-mix(in srgb, currentColor 12%, transparent); font-weight: 600; }}</style>"""
+    )

@@ -7,6 +7,8 @@ import streamlit as st
 
 from frontend.api import ApiError
 from frontend.session import kept_fields, state
+from frontend.words.field_names import in_form_words
+from frontend.words.job_settings import label_of
 from frontend.words.markdown import sentence
 
 SIGNED_OUT = "Your key is no longer valid. Sign in with another one."
@@ -18,9 +20,9 @@ def show(error: ApiError, *, title: str = "The request failed") -> None:
         state.sign_out(SIGNED_OUT)
         st.rerun()
     title = "The service is not responding" if error.status == 0 else title
-    st.error(sentence(error.message), title=title, icon=":material/error:")
-    field = error.param or ""
-    notes = [f"field `{field}`"] if "." in field and field not in error.message else []
+    message, label = in_form_words(error.message), label_of(error.param)
+    st.error(sentence(message), title=title, icon=":material/error:")
+    notes = [f"“{label}”"] if label is not None and label not in message else []
     if error.request_id and error.status >= 500:
         notes.append(f"request `{error.request_id}`")
     if notes:

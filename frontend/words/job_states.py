@@ -29,6 +29,8 @@ LOOKS = {
     "failed": StateLook("Failed", "red", ":material/error:", "The job stopped with an error."),
     "cancelled": StateLook("Cancelled", "gray", ":material/cancel:", "The job was cancelled."),
 }
+CANCELLING = StateLook("Cancelling", "orange", ":material/cancel:", "Ends after the current step.")
+"""The look of a job that is still running but will be cancelled."""
 STAGES = {
     "Waiting": ("queued",),
     "Training": ("validating_files", "running", "pausing"),

@@ -135,10 +135,10 @@ def sandbox(workers: Sequence[WorkerObject]) -> str | None:
         return None
     level = min(levels)
     if level == 0:
-        return "Sandbox level 0: Python verifiers are refused here, since they could not be isolated; all others work."
+        return "Sandbox level 0 of 2: Python verifiers are refused, since they could not be isolated; all others work."
     if level == 1:
-        return "Sandbox level 1: Python verifiers can use only a few system calls and no files."
-    return f"Sandbox level {level}: Python verifiers have no access to files, the network or other processes."
+        return "Sandbox level 1 of 2: Python verifiers can use only a few system calls and no files."
+    return "Sandbox level 2 of 2: Python verifiers have no access to files, the network or other processes."
 
 
 def unserved_queues(workers: Sequence[WorkerObject]) -> list[Queue]:

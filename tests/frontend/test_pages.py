@@ -5,15 +5,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import streamlit as st
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
+from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from frontend.api import Client
 from frontend.api.types import Json
+from frontend.components.job_table import title_of
 from frontend.session import state
 from frontend.words import starter
 from tests.frontend.api.test_api import GRADER, new_job
@@ -345,6 +349,45 @@ def test_a_waiting_job_can_be_paused_resumed_and_cancelled(client: Client, key: 
     app.button(key="cancel").click().run()
     assert client.job(job_id)["status"] == "cancelled"
     assert "The job was cancelled" in words(app)
+
+
+def test_a_running_job_shows_at_once_that_it_will_be_cancelled(client: Client, key: str, rows_file: Path) -> None:
+    job_id = new_job(client, rows_file)
+    with transaction() as session:
+        session.execute(update(Job).values(state="running", started_at=utc_now()))
+    app = opened("job", key=key, job=job_id)
+    app.button(key="cancel").click().run()
+    assert client.job(job_id)["status"] == "running"
+    assert "Ends after the current step" in words(app)
+    assert not {"cancel", "pause"} & {button.key for button in app.button}
+
+
+def test_the_browsers_title_names_the_page_and_what_it_shows(
+    client: Client, key: str, rows_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    configure = st.set_page_config
+
+    def seen(**given: Any) -> None:
+        titles.append(given["page_title"])
+        configure(**given)
+
+    monkeypatch.setattr(st, "set_page_config", seen)
+    opened("jobs", key=key)
+    assert titles[-1] == "Jobs · RLSD Workbench"
+    job = client.job(new_job(client, rows_file))
+    opened("job", key=key, job=job["id"])
+    assert titles[-1] == f"{title_of(job)} · RLSD Workbench"
+    opened("datasets", key=key, dataset=job["training_file"])
+    assert titles[-1] == f"{client.files()['data'][0]['filename']} · RLSD Workbench"
+
+
+def test_a_jobs_page_marks_jobs_in_the_menu(client: Client, key: str, rows_file: Path) -> None:
+    def marked(app: AppTest) -> bool:
+        return any('[href$="/jobs"]' in element.proto.body for element in app.get("html"))
+
+    assert marked(opened("job", key=key, job=new_job(client, rows_file)))
+    assert not marked(opened("models", key=key))
 
 
 def test_jobs_are_listed_and_linked(client: Client, key: str, rows_file: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_mapping_goes_along_so_that_rows_are_read_as_before(api: Api) -> None:
             {"edits": [{"op": "replace", "row": 0, "item": {"question": "?"}}]},
             "missing_answer",
             "edits.0.item",
-            "answer",
+            "The row has no",
         ),
         ({"edits": [{"op": "append", "item": {}}]}, "missing_question", "edits.0.item", "no 'question'"),
         ({"edits": [{"op": "append", "item": []}]}, "invalid_value", "edits.0.append.item", "dictionary"),

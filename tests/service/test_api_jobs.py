@@ -41,6 +41,7 @@ def test_a_job_reports_every_setting_and_a_worker_is_notified(api: Api) -> None:
         "max_steps": 200,
         "warm_steps": 0,
         "eta_s": None,
+        "queue_before": 0,
         "started_at": None,
         "progress_at": None,
     }

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 
-from backend.errors import AppError
+from backend.errors import AppError, in_words
 from backend.quotas import INSUFFICIENT_QUOTA
 
 RETRY_AFTER_S = 5
@@ -132,8 +132,7 @@ def invalid_request(problems: Sequence[Any]) -> AppError:
         return AppError(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
     if problem["type"] == "extra_forbidden":
         return AppError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
-    message = problem["msg"].removeprefix("Value error, ")
-    return AppError(f"Invalid '{param}': {message}.", code="invalid_value", param=param)
+    return AppError(f"Invalid '{param}': {in_words(problem)}.", code="invalid_value", param=param)
 
 
 def _from_http(request: Request, error: HTTPException) -> AppError:

@@ -10,7 +10,7 @@ from backend.api.http.paging import ListItem, Page
 from backend.api.jobs.result_object import ResultObject, result_object
 from backend.core.verdict import Finding, Level
 from backend.db.base import unix_s, utc_now
-from backend.db.jobs import Job, jobs_by_id
+from backend.db.jobs import Job, count_before, jobs_by_id
 from backend.jobs.checks import checks_of
 from backend.jobs.lifecycle import JobState
 from backend.jobs.result import results_of
@@ -27,7 +27,8 @@ class JobError(BaseModel):
 class Progress(BaseModel):
     """The progress of a job. `max_steps` includes the first `warm_steps`, those of a warm start.
     `eta_s`: seconds to the last step at the current pace, evaluations included; None while
-    unknown. Times are Unix seconds."""
+    unknown. `queue_before`: how many jobs wait before this one, which waits too; None otherwise. Times are Unix
+    seconds."""
 
     step: int
     max_steps: int
@@ -35,6 +36,7 @@ class Progress(BaseModel):
     eta_s: float | None
     started_at: int | None
     progress_at: int | None
+    queue_before: int | None = None
 
 
 class CheckVerdict(BaseModel):
@@ -150,6 +152,7 @@ def job_object(session: Session, job: Job) -> JobObject:
             eta_s=eta_s,
             started_at=unix_s(job.started_at),
             progress_at=unix_s(job.progress_at),
+            queue_before=count_before(session, job, state=JobState.QUEUED) if job.state == JobState.QUEUED else None,
         ),
         x_checks=JobChecks.model_validate(checks_of(job)),
     )

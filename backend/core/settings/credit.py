@@ -298,7 +298,11 @@ class Credit(Strict):
     @field_validator("eps_w", mode="before")
     @classmethod
     def _pair(cls, value: object) -> object:
-        return (value, value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return (value, value)
+        if not isinstance(value, list | tuple) or len(value) != 2:
+            raise ValueError("give one number for both, or two, such as 0.8, 4")
+        return value
 
     @field_validator("eps_w")
     @classmethod

@@ -44,6 +44,15 @@ def unpack_gzip(file: BinaryIO, *, max_bytes: int) -> BinaryIO:
         raise AppError(f"The gzip data is damaged: {error}.", code="invalid_gzip", param="file") from None
 
 
+def no_workbook() -> AppError:
+    return AppError(
+        "The file is named .xlsx but is no Excel workbook, or a damaged one: open it in a spreadsheet program and save "
+        "it again, as an Excel workbook (.xlsx) or CSV.",
+        code="other_format",
+        param="file",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Archive:
     """A validated ZIP. `table` is the path of its one table, `folder` the folder of that table."""

@@ -186,6 +186,6 @@ def _uneven(header: list[str], record: list[str], *, line: int) -> Problem:
     return Problem(
         line=line,
         code="wrong_cell_count",
-        message=f"has {len(record)} cells, but the header has {len(header)}",
+        message=f"has {len(record)} {'cell' if len(record) == 1 else 'cells'}, but the header has {len(header)}",
         read=json.dumps(read, ensure_ascii=False),
     )

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from backend.datasets.formats.layout import Choice
-from backend.errors import AppError
+from backend.errors import AppError, in_words
 
 SOLUTION = "solution"
 OPTIONAL_PARTS = ("images", "context", "choices", "first_choice", "system", "history")
@@ -106,7 +106,7 @@ def parse_mapping(text: str) -> ColumnMapping:
         problem = error.errors(include_url=False)[0]
         where = ".".join(["mapping", *map(str, problem["loc"])])
         raise AppError(
-            f"{where}: {problem['msg'].removeprefix('Value error, ')}. Use {EXAMPLE} with the names of your columns, "
+            f"{where}: {in_words(problem)}. Use {EXAMPLE} with the names of your columns, "
             f"and for a table that begins elsewhere {LAYOUT_EXAMPLE}, alone or with them.",
             code="invalid_mapping",
             param="mapping",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import BinaryIO, Literal, cast
 
-from backend.datasets.formats.archive import Archive, open_zip, unpack_gzip
+from backend.datasets.formats.archive import Archive, no_workbook, open_zip, unpack_gzip
 from backend.datasets.formats.delimited import (
     UNIFORM_SHARE,
     delimited_rows,
@@ -95,6 +95,7 @@ def open_table(file: BinaryIO, *, filename: str = "", mapping: ColumnMapping | N
     """Open the table in a seekable file. Raises AppError if there is none or its compression is invalid."""
     choice = Choice() if mapping is None else mapping.layout
     max_bytes = settings().max_upload_bytes
+    named_workbook = filename.lower().endswith(".xlsx")
     with ExitStack() as stack:
         packing: Literal["gzip", "zip"] | None = None
         archive = None
@@ -110,10 +111,14 @@ def open_table(file: BinaryIO, *, filename: str = "", mapping: ColumnMapping | N
                 layout, rows = read_workbook(file, choice=choice, is_header=is_known_header)
                 yield Table(format=Format.EXCEL, rows=rows, encoding=None, file=file, layout=layout)
                 return
+            if named_workbook:
+                raise no_workbook()
             filename = archive.table
             file = stack.enter_context(archive.open_table(max_bytes=max_bytes))
             start = file.read(4)
             file.seek(0)
+        elif start.startswith(ZIP) and named_workbook:
+            raise no_workbook()
         if start.startswith(GZIP):
             packing = packing or "gzip"
             file = stack.enter_context(unpack_gzip(file, max_bytes=max_bytes))

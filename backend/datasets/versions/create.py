@@ -120,12 +120,12 @@ def _normal_rows(
     items: dict[int, tuple[int, dict[str, Any]]], *, shape: Shape, image_store: ImageStore
 ) -> dict[int, NormalRow]:
     return {
-        number: _normal_row(item, shape=shape, image_store=image_store, param=f"edits.{index}.item")
+        number: _normal_row(item, shape=shape, image_store=image_store, index=index)
         for number, (index, item) in items.items()
     }
 
 
-def _normal_row(item: dict[str, Any], *, shape: Shape, image_store: ImageStore, param: str) -> NormalRow:
+def _normal_row(item: dict[str, Any], *, shape: Shape, image_store: ImageStore, index: int) -> NormalRow:
     """Convert the item like a line of the file. Raises AppError naming the edit."""
     try:
         raw = raw_row(item, line=1)
@@ -133,7 +133,8 @@ def _normal_row(item: dict[str, Any], *, shape: Shape, image_store: ImageStore, 
             raise BadLineError("line_too_long", f"is longer than {MAX_LINE_BYTES // 1024**2} MiB")
         return normal_row(raw, shape=shape, number=0, image_store=image_store)
     except BadLineError as error:
-        raise AppError(f"{param}: the row {error}.", code=error.code, param=param) from None
+        message = f"The row {error}." if index == 0 else f"The row of edit {index + 1} {error}."
+        raise AppError(message, code=error.code, param=f"edits.{index}.item") from None
 
 
 def _changed(session: Session, parent: File, rows: dict[int, NormalRow]) -> dict[int, NormalRow]:

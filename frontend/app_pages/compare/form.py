@@ -54,6 +54,9 @@ def show(client: Client) -> None:
     st.subheader("Data and model", anchor=False)
     earlier = client.jobs(limit=choices.NEWEST_JOBS)["data"]
     chosen = choices.show(files, verifiers, models, source=None, earlier=earlier, held_out=HELD_OUT, zone=state.zone())
+    if chosen.grader is None:
+        choices.ask_for_verifier()
+        return
     file = chosen.dataset["id"]
     instruction = instruction_field.show(client, chosen.spec, file=file, schema=schema, key="cmp_told")
     st.subheader("Methods", anchor=False)

@@ -31,8 +31,18 @@ class UploadDraft:
         start = self.content[:64].lstrip()
         if len(self.content) <= HEAD_BYTES or start.startswith(WHOLE) or self.filename.lower().endswith(".json"):
             return self.content
-        whole_lines = self.content[:HEAD_BYTES].rpartition(b"\n")[0]
-        return whole_lines or self.content
+        return self.content[: _end_of_line(self.content, after=HEAD_BYTES, quoted=not start.startswith(b"{"))]
+
+
+def _end_of_line(content: bytes, *, after: int, quoted: bool) -> int:
+    """Return the offset behind the line at offset `after`. In `quoted` text, a line break in a cell ends no line."""
+    end, quotes = after, content.count(b'"', 0, after)
+    while (line_break := content.find(b"\n", end)) >= 0:
+        quotes += content.count(b'"', end, line_break)
+        end = line_break + 1
+        if not quoted or quotes % 2 == 0:
+            return end
+    return len(content)
 
 
 def from_disk() -> UploadDraft | None:

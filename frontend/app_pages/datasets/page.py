@@ -11,7 +11,7 @@ from frontend.app_pages.datasets import report as report_view
 from frontend.app_pages.datasets import rows as dataset_rows
 from frontend.components import rights
 from frontend.session import state
-from frontend.widgets import links, problems
+from frontend.widgets import browser_title, links, problems
 from frontend.words import markdown, units
 
 PAGE = 20
@@ -55,6 +55,7 @@ def one(client: Client, file_id: str, *, zone: ZoneInfo) -> None:
     links.within("app_pages/datasets/page.py", "All datasets", icon=":material/arrow_back:", key="all_datasets")
     file = client.file(file_id)
     st.title(markdown.plain(file["filename"]), anchor=False)
+    browser_title.show(file["filename"])
     st.caption(f"Uploaded {units.moment(file['created_at'], zone)}.")
     if progress.show_if_unread(client, file):
         if file["status"] == "error" and rights.button(client, "Delete", icon=":material/delete:", key="delete_unread"):
@@ -117,9 +118,10 @@ def figures(file: FileObject, report: FileReport) -> None:
 
 def columns_read(report: FileReport) -> str:
     """Describe which column each part was read from."""
-    found = {
-        part: column for part, column in report["columns"].items() if part != "solution" or report["with_solution"]
-    }
+    columns = report["columns"]
+    found = {part: column for part, column in columns.items() if part != "solution" or report["with_solution"]}
+    if found.get("hint") == found.get("solution"):  # one column that is both: say it once
+        found.pop("hint", None)
     parts = [f"{part} from `{column}`" for part, column in found.items() if column and part != "first_choice"]
     return f"Read: {', '.join(parts)}." if parts else ""
 

@@ -14,7 +14,7 @@ from frontend.api.types import FilePreview, Json, PreviewedRow
 from frontend.app_pages.datasets.drafts import UploadDraft
 from frontend.components import row_view
 from frontend.widgets import problems
-from frontend.words import markdown, units
+from frontend.words import markdown
 from frontend.words.markdown import sentence
 
 Chosen = dict[str, str | int]
@@ -170,13 +170,15 @@ def _shape(preview: FilePreview) -> None:
         st.caption(preview["format"].upper(), width="content")
     if preview["shape"] is None and preview["refused"] and preview["refused"]["code"] != UNKNOWN:
         st.warning(sentence(preview["refused"]["message"]), icon=":material/warning:")
-    elif preview["shape"] is None:
+    elif preview["shape"] is None and preview["columns"]:
         st.caption("The column names are not recognised. Choose the columns below.")
     for note in preview["notes"]:
         st.caption(f":material/info: {markdown.plain(note)}")
     if preview["bad"]:
         first = preview["problems"][0] if preview["problems"] else None
-        text = f"{preview['bad']:,} of the first {units.count(preview['looked_at'], 'row')} cannot be used"
+        one = preview["looked_at"] == 1
+        text = "The row" if one else f"{preview['bad']:,} of the first {preview['looked_at']:,} rows"
+        text += " cannot be used"
         if first is not None:
             place = f"line {first['line']}" if first.get("line") is not None else f"row {first.get('row')}"
             text += f": {place} {first['message']}"

@@ -67,7 +67,7 @@ CURVES: dict[str, tuple[str, dict[str, str]]] = {
 
 def curves(feed: JobFeed) -> None:
     if not feed.metrics:
-        st.caption("Curves appear after the first step.")
+        st.caption(feed.awaited("Curves", after="the first step"))
         return
     imitation = charts.imitated(feed.metrics)
     if imitation:
@@ -122,7 +122,7 @@ def component_names(metrics: list[StepMetrics]) -> list[str]:
 def further_curves(feed: JobFeed) -> None:
     there = available(feed.metrics)
     if not there:
-        st.caption("Curves appear after the first step.")
+        st.caption(feed.awaited("Curves", after="the first step"))
         return
     chosen = st.selectbox("Curve", there, key="curve")
     unit, series = CURVES[chosen]

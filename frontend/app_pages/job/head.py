@@ -15,17 +15,20 @@ from frontend.components.verdict_chip import chip
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import held_out, units
+from frontend.words.field_names import in_form_words
 from frontend.words.job_settings import label_of
-from frontend.words.job_states import PAUSABLE, look
+from frontend.words.job_states import CANCELLING, PAUSABLE, look
 from frontend.words.markdown import plain, sentence
 
+RECENT_STEPS = 10
 NOTHING_LEARNED = "Nothing was learned: the adapter has no effect."
 WHY = {"failed": "Why it failed", "paused": "Why it paused", "cancelled": "Why it was paused before"}
 
 
 def show(feed: JobFeed, client: Client) -> None:
     job = feed.job
-    state_now = look(job["status"])
+    cancelling = not feed.ended and any(event["code"] == "job.cancelling" for event in feed.events)
+    state_now = CANCELLING if cancelling else look(job["status"])
     with st.container(horizontal=True, vertical_alignment="center", key="job_state"):
         st.title(plain(title_of(job)), anchor=False, width="content")
         st.badge(state_now.label, icon=state_now.icon, color=state_now.color)
@@ -35,15 +38,15 @@ def show(feed: JobFeed, client: Client) -> None:
     _error(job)
     checks.show(job, client)
     _progress(feed)
-    _buttons(feed, client)
+    _buttons(feed, client, can_stop=not cancelling)
 
 
 def _error(job: JobObject) -> None:
     error = job["error"]
     if error is None:
         return
-    message, setting = sentence(error["message"]), label_of(error["param"])
-    where = "" if setting is None else f" In the form for a new job, this setting is “{setting}”."
+    message, setting = sentence(in_form_words(error["message"])), label_of(error["param"])
+    where = "" if setting is None or setting in message else f" In the form for a new job, this setting is “{setting}”."
     title = WHY.get(job["status"], "What went wrong")
     if job["status"] == "failed":
         st.error(f"{message}{where}", title=title, icon=":material/error:")
@@ -65,6 +68,9 @@ def _progress(feed: JobFeed) -> None:
 
 
 def _next(feed: JobFeed) -> str:
+    before = feed.job["x_progress"].get("queue_before")
+    if feed.job["status"] == "queued" and before is not None:
+        return f" · {'the next to start' if before == 0 else place_in_queue(before)}"
     if feed.job["status"] != "running":
         return ""
     if feed.step >= feed.max_steps:
@@ -77,14 +83,20 @@ def _next(feed: JobFeed) -> str:
     return "" if left is None else f" · about {units.duration(left)} left"
 
 
+def place_in_queue(before: int) -> str:
+    return f"{units.count(before, 'job')} {'is' if before == 1 else 'are'} before this one"
+
+
 def _figures(job: JobObject, metrics: list[StepMetrics]) -> None:
     newest = metrics[-1]["values"] if metrics else {}
-    rewards = [reward for m in metrics[-10:] if (reward := m["values"].get("reward_mean")) is not None]
+    recent = metrics[-RECENT_STEPS:]
+    mean_reward = f"Mean reward, {units.count(len(recent), 'step')}" if recent else "Mean reward"
+    rewards = [reward for m in recent if (reward := m["values"].get("reward_mean")) is not None]
     tokens, pace = newest.get("completion_tokens_mean"), pace_s(metrics)
     started = job["x_progress"]["started_at"] or job["created_at"]
     taken = units.duration((job["finished_at"] or time.time()) - started)
     figures = {
-        "Mean reward, 10 steps": f"{sum(rewards) / len(rewards):.2f}" if rewards else "–",
+        mean_reward: f"{sum(rewards) / len(rewards):.2f}" if rewards else "–",
         "Time per step": f"{pace:.2f} s" if pace else "–",
         "Completion length": f"{tokens:.0f} tokens" if tokens else "–",
         "Duration" if job["finished_at"] else "Time since start": taken,
@@ -94,16 +106,20 @@ def _figures(job: JobObject, metrics: list[StepMetrics]) -> None:
             st.metric(label, value, border=True, height="stretch")
 
 
-def _buttons(feed: JobFeed, client: Client) -> None:
+def _buttons(feed: JobFeed, client: Client, *, can_stop: bool) -> None:
     job = feed.job
     with st.container(horizontal=True, vertical_alignment="center"):
-        if job["status"] in PAUSABLE and rights.button(client, "Pause", icon=":material/pause:", key="pause"):
+        if (
+            can_stop
+            and job["status"] in PAUSABLE
+            and rights.button(client, "Pause", icon=":material/pause:", key="pause")
+        ):
             _control(feed, client, "pause")
         if job["status"] == "paused" and rights.button(
             client, "Resume", icon=":material/play_arrow:", type="primary", key="resume"
         ):
             _control(feed, client, "resume")
-        if not feed.ended:
+        if can_stop and not feed.ended:
             with rights.popover(client, "Cancel", icon=":material/cancel:", key="cancel_open"):
                 st.write("The job ends after the current step and cannot be resumed.")
                 if st.button("Cancel the job", type="primary", key="cancel"):

@@ -25,7 +25,7 @@ MEANINGS = {
 def panel(feed: JobFeed, client: Client) -> None:
     if not feed.has_completions:
         st.info(
-            "Rows appear after the first step that samples completions; imitation does not.",
+            feed.awaited("Rows", after="the first step that samples completions; imitation does not"),
             icon=":material/hourglass_empty:",
         )
         return

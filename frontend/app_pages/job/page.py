@@ -10,8 +10,9 @@ from frontend.app_pages.job import settings as job_settings
 from frontend.components import downloads, tour
 from frontend.components.held_out_verdict import verdict
 from frontend.components.job_feed import TICK_S, JobFeed
+from frontend.components.job_table import title_of
 from frontend.session import state
-from frontend.widgets import paging, problems, tabs
+from frontend.widgets import browser_title, paging, problems, tabs
 
 FEED = "job_feed"
 LEARNING, COMPLETIONS, ROWS, LEAKAGE = "Learning", "Completions", "Rows", "Leakage"
@@ -90,6 +91,7 @@ def page() -> None:
     else:
         st.page_link("app_pages/jobs/page.py", label="All jobs", icon=":material/arrow_back:")
         opened = open_feed(client, chosen)
+        browser_title.show(title_of(opened.job))
         st.session_state["job_was_moving"] = not opened.settled
         st.fragment(live, run_every=None if opened.settled else TICK_S)(client, zone=zone)
 

@@ -24,7 +24,7 @@ def panel(feed: JobFeed, client: Client) -> None:
         "have changed. The job itself does not change."
     )
     if feed.step == 0:
-        st.info("Completions appear after the first step.", icon=":material/hourglass_empty:")
+        st.info(feed.awaited("Completions", after="the first step"), icon=":material/hourglass_empty:")
         return
     key = f"rescore_kept_{feed.job_id}"
     requests = check_progress.find(client, key, kind="rescore", like={}, job=feed.job_id)
@@ -143,7 +143,9 @@ def _result(result: Json, *, above: float) -> None:
         _training(result["training"])
     st.subheader("Rows", anchor=False)
     listed = len(result["rows"])
-    first = f"; the {listed:,} with the most changes are listed" if listed < result["rows_total"] else ""
+    first = f"; {listed:,} are listed, those with the most changes first" if listed < result["rows_total"] else ""
+    if not result["rows_changed"]:
+        first = ""
     st.caption(
         f"{result['rows_changed']:,} of {result['rows_total']:,} rows have completions whose score changed{first}."
     )
@@ -187,10 +189,15 @@ def _training(found: Json) -> None:
         if found["groups_incomplete"]
         else ""
     )
-    st.caption(
-        f"{found['signs_changed']:,} of {found['advantages']:,} advantages change their sign, "
-        f"{found['signs_reversed']:,} of them from positive to negative or back.{cut}"
-    )
+    st.caption(changed_signs(found["signs_changed"], reversed_=found["signs_reversed"], of=found["advantages"]) + cut)
+
+
+def changed_signs(changed: int, *, reversed_: int, of: int) -> str:
+    """Say how many advantages change their sign; `reversed_`: from positive to negative or back."""
+    if not changed:
+        return f"None of {of:,} advantages changes its sign."
+    turned = f", {reversed_:,} of them from positive to negative or back" if reversed_ else ""
+    return f"{changed:,} of {of:,} advantages change their sign{turned}."
 
 
 def _examples(examples: list[Json], *, above: float) -> None:

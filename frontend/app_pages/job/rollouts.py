@@ -47,7 +47,7 @@ class CachedRollouts:
 def panel(feed: JobFeed, client: Client) -> None:
     if not feed.has_completions:
         st.info(
-            "Completions appear after the first step that samples some; imitation does not.",
+            feed.awaited("Completions", after="the first step that samples some; imitation does not"),
             icon=":material/hourglass_empty:",
         )
         return

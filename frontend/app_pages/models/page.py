@@ -10,7 +10,7 @@ from frontend.app_pages.models import card, fetch, use_code
 from frontend.components import downloads, rights, verdict_chip
 from frontend.components.job_feed import JobFeed
 from frontend.session import state
-from frontend.widgets import links, problems, tabs
+from frontend.widgets import browser_title, links, problems, tabs
 from frontend.words import units
 from frontend.words.markdown import plain
 from frontend.words.models import is_trained, title_of
@@ -111,6 +111,7 @@ def trained_page(client: Client, model: ModelObject, *, zone: ZoneInfo) -> None:
     manifest = client.manifest(job["id"])
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(plain(title_of(model["id"])), anchor=False, width="content")
+        browser_title.show(title_of(model["id"]))
         verdict_chip.of_model(model)
     st.caption(f"{origin(model, zone=zone)} · `{model['id']}`")
     with st.container(horizontal=True):

@@ -132,6 +132,9 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     chosen = choices.show(
         files, verifiers, models, source=source, earlier=earlier, held_out=job_method.HELD_OUT, zone=zone
     )
+    if chosen.grader is None:
+        choices.ask_for_verifier()
+        return
     dataset = chosen.dataset
     instruction = instruction_field.show(client, chosen.spec, file=dataset["id"], schema=schema, key="told")
     report = client.file_report(dataset["id"])

@@ -1,4 +1,4 @@
-"""Remedies of a pre-flight: one press fills the form with the change and tests again, with before beside after."""
+"""Remedies of a pre-flight: one press fills the form with the change and tests again, with before next to after."""
 
 from typing import Any
 

@@ -10,7 +10,7 @@ from frontend.app_pages.verifiers import difference, gallery, score_rows, self_c
 from frontend.app_pages.verifiers import editor as verifier_editor
 from frontend.components import rights
 from frontend.session import drafts, state
-from frontend.widgets import links, problems
+from frontend.widgets import browser_title, links, problems
 from frontend.words import units
 from frontend.words.markdown import plain
 from frontend.words.verifier_kinds import KINDS
@@ -56,7 +56,9 @@ def editor(client: Client, chosen: str, *, zone: ZoneInfo) -> None:
     links.within("app_pages/verifiers/page.py", "All verifiers", icon=":material/arrow_back:", key="all_verifiers")
     newest = None if chosen == NEW else client.verifier(chosen)
     saved = None if newest is None else opened_version(newest)
-    st.title(plain(saved["name"]) if saved else "New verifier", anchor=False)
+    name = saved["name"] if saved else "New verifier"
+    st.title(plain(name), anchor=False)
+    browser_title.show(name)
     if st.session_state.pop(SAVED, False):
         st.toast("Saved.", icon=":material/check_circle:")
     draft = f"verifier {chosen} {state.address('start') or ''}".strip()  # a template that was chosen is a new draft

@@ -9,6 +9,7 @@ from frontend.api import ApiError, Client
 from frontend.api.types import Json, ValidateResponse
 from frontend.components import rights
 from frontend.widgets import problems
+from frontend.words.field_names import in_form_words
 
 KEPT = "validation_kept"
 AROUND = 2
@@ -55,7 +56,11 @@ def _explain(error: ApiError, grader: Json) -> None:
         return
     text = error.message.removeprefix(f"'{error.param}': ") if error.param else error.message
     where = (error.param or "").removeprefix("grader.")
-    st.warning(text, icon=":material/warning:", title=f"Not valid: {where}" if where else "Not valid")
+    st.warning(
+        text,
+        icon=":material/warning:",
+        title=f"Not valid: {in_form_words(error.param or '')}" if where else "Not valid",
+    )
     source, line = value_at(grader, where), _LINE.search(text)
     if isinstance(source, str) and line is not None:
         marked = marked_lines(source, line=int(line[1]), column=int(line[2]) if line[2] else None)

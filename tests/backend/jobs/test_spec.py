@@ -54,6 +54,12 @@ def test_a_single_eps_w_sets_both_sides() -> None:
     assert resolved(x_rlsd={"eps_w": 0.1}).eps_w == (0.1, 0.1)
 
 
+@pytest.mark.parametrize("given", ["0.8; 4", [0.2], True])
+def test_a_weight_clipping_that_is_no_pair_is_refused_with_an_example(given: object) -> None:
+    with pytest.raises(AppError, match="one number for both, or two"):
+        resolved(x_rlsd={"eps_w": given})
+
+
 def test_epochs_become_steps_over_the_batch() -> None:
     settings = resolved(hyperparameters={"n_epochs": 3, "batch_size": 16})
     assert (settings.batch_size, settings.max_steps) == (16, 19)

@@ -196,3 +196,8 @@ def test_remarks_say_what_is_added_up_and_where_a_formula_leaves_its_range(grade
     found = remarks(parse_spec(grader))
     assert len(found) == bool(parts)
     assert all(part in found[0] for part in parts)
+
+
+def test_an_empty_code_is_called_empty() -> None:
+    with pytest.raises(AppError, match=r"'grader.source': must not be empty\."):
+        parse_spec({"type": "python", "source": ""})

@@ -84,7 +84,8 @@ def test_saving_a_verifier_again_adds_a_version(client: Client) -> None:
 def test_the_api_describes_every_setting_that_the_form_offers(client: Client) -> None:
     schemas = client.settings_schemas()
     schema = job_settings.inlined(schemas, "RlsdSettings")
-    assert set(job_settings.OFFERED) | set(job_settings.NESTED) == set(schema["properties"]) - {"preset", "method"}
+    unoffered = {"preset", "method", "example_rows"}
+    assert set(job_settings.OFFERED) | set(job_settings.NESTED) == set(schema["properties"]) - unoffered
     for name, section in job_settings.NESTED.items():
         inner = schemas[job_settings.SCHEMAS[name]]["properties"]
         assert {setting.name for setting in section} <= set(inner)
@@ -154,7 +155,7 @@ def test_a_setting_that_the_api_names_has_a_label() -> None:
     assert job_settings.label_of("method.reinforcement.x_rlsd.micro_batch_tokens") == "Tokens per micro-batch"
     assert job_settings.label_of("method.reinforcement.x_rlsd.hint") == "Hint for the teacher"
     assert job_settings.label_of("method.reinforcement.x_rlsd.practice.hint") == "Hint in the prompt"
-    assert job_settings.label_of("lora.alpha") == "Scale α"
+    assert job_settings.label_of("lora.alpha") == "Scale"
     assert job_settings.label_of("lora.target_modules") is job_settings.label_of("model") is None
     assert job_settings.label_of(None) is None
 

@@ -17,7 +17,7 @@ from backend.db.files import File, FileStatus
 from backend.db.projects import DEFAULT_PROJECT
 from frontend.api import ApiError, Client
 from frontend.api.types import FileObject
-from frontend.app_pages.datasets import report, upload
+from frontend.app_pages.datasets import page, report, upload
 from tests.frontend.test_pages import opened, words
 
 
@@ -201,3 +201,11 @@ def test_problems_as_csv_are_texts_to_a_spreadsheet() -> None:
 
 def test_rows_that_were_left_out_can_be_downloaded_as_json_lines() -> None:
     assert report.as_lines(['{"a": 1,\n "b"}', "{oops"]) == '{"a": 1,  "b"}\n{oops\n'
+
+
+def test_a_column_that_is_hint_and_solution_is_named_once() -> None:
+    columns = {"question": "q", "answer": "a", "solution": "worked out", "hint": "worked out", "first_choice": None}
+    report: Any = {"columns": columns, "with_solution": 3}
+    assert page.columns_read(report) == "Read: question from `q`, answer from `a`, solution from `worked out`."
+    report["columns"] = columns | {"hint": "tip"}
+    assert page.columns_read(report).endswith("solution from `worked out`, hint from `tip`.")

@@ -225,10 +225,33 @@ def test_the_line_that_an_error_names_is_shown_with_it() -> None:
 def test_a_long_file_is_previewed_by_whole_lines_and_a_packed_one_completely() -> None:
     lines = b'{"question": "x"}\n' * 100_000
     head = drafts.UploadDraft(lines, "a.jsonl", "1").head
-    assert 0 < len(head) <= drafts.HEAD_BYTES
-    assert head.endswith(b"}")
+    assert drafts.HEAD_BYTES <= len(head) < drafts.HEAD_BYTES + 1_000
+    assert head.endswith(b"}\n")
     for content, name in ((b"PK" + lines, "a.zip"), (b" [" + lines, "a.txt"), (lines, "a.JSON")):
         assert drafts.UploadDraft(content, name, "1").head == content
+
+
+def test_a_preview_keeps_the_row_at_the_limit_whole() -> None:
+    long = b"x" * drafts.HEAD_BYTES
+    header, rest = b"question,answer\n", b"Who?,clerk\n" * 9
+    for cell in (long, b'"' + long + b'\nand ""more\n"""', b'"\n' + long + b'"'):
+        row = cell + b",yes\n"
+        assert drafts.UploadDraft(header + row + rest, "a.csv", "1").head == header + row
+
+
+def test_a_table_with_one_long_cell_can_be_uploaded(client: Client, key: str) -> None:
+    app = chosen(key, b"question,answer\n" + b"x" * (drafts.HEAD_BYTES + 10) + b",yes\n", name="long.csv")
+    assert not app.button(key="upload_go").disabled
+    app.button(key="upload_go").click().run()
+    assert client.files()["data"][0]["rows"] == 1
+
+
+def test_one_bad_row_without_columns_is_said_plainly(key: str) -> None:
+    app = chosen(key, b"[1]\n{\n", name="bad.jsonl")
+    assert app.button(key="upload_go").disabled
+    assert "Choose the columns below" not in words(app)
+    app = chosen(key, b"question,answer\nWho?\n", name="bad.csv")
+    assert app.warning[0].value.startswith("The row cannot be used: line 2 has 1 cell, but the header has 2")
 
 
 cells = st.dictionaries(st.sampled_from([*drafts.COLUMNS, "other"]), st.none() | st.text(max_size=5))

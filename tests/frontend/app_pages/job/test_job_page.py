@@ -16,6 +16,7 @@ from backend.db.training import Checkpoint, Evaluation, Step
 from backend.jobs import events
 from frontend.api import Client
 from frontend.api.types import Json, StepMetrics, Verdict
+from frontend.app_pages.job import head
 from frontend.components import tour
 from frontend.components.job_feed import JobFeed, pace_s, seconds_left
 from tests.frontend import trained
@@ -60,6 +61,33 @@ def test_a_waiting_job_shows_its_creation_and_a_running_one_its_start(key: str, 
     shown = words(opened("job", key=key, job=job_id))
     assert "Model starter, started " in shown
     assert "The model answers, the verifier scores, the model learns." in shown
+
+
+def test_a_job_that_failed_before_its_first_step_promises_nothing(key: str, job_id: str) -> None:
+    with transaction() as session:
+        session.execute(update(Job).values(state="failed", finished_at=utc_now()))
+    for tab in ("Learning", "Completions", "Rows", "Re-score", "More curves"):
+        shown = words(part(key, job_id, tab))
+        assert "The job ended before" in shown
+        assert "appear" not in shown
+
+
+def test_the_mean_reward_says_over_how_many_steps(key: str, job_id: str) -> None:
+    take_steps(job_id, 2)
+    assert "Mean reward, 2 steps" in [metric.label for metric in opened("job", key=key, job=job_id).metric]
+
+
+def test_a_waiting_job_shows_its_place_in_the_queue(client: Client, key: str, job_id: str, rows_file: Path) -> None:
+    second, third = new_job(client, rows_file), new_job(client, rows_file)
+    before = {one: client.job(one)["x_progress"]["queue_before"] for one in (job_id, second, third)}
+    assert list(before.values()) == [0, 1, 2]
+    assert head.place_in_queue(1) == "1 job is before this one"
+    client.control_job(job_id, "cancel")
+    assert client.job(job_id)["x_progress"]["queue_before"] is None
+    client.control_job(second, "cancel")
+    assert client.job(third)["x_progress"]["queue_before"] == 0
+    progress = opened("job", key=key, job=third).get("progress")[0]
+    assert "the next to start" in progress.proto.text
 
 
 def test_time_left_is_shown_from_the_first_step_and_ignores_one_slow_step(client: Client, job_id: str) -> None:

@@ -11,6 +11,7 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.training import Rollout
 from frontend.api import Client
+from frontend.app_pages.job import rescore
 from frontend.app_pages.job.rescore import transition_table
 from tests.frontend.api.test_api import GRADER, new_job
 from tests.frontend.test_pages import opened, words
@@ -130,3 +131,9 @@ def test_unused_verdicts_are_left_out_of_the_table() -> None:
         {"before": "wrong", "now right": 3, "now wrong": 0},
         {"before": "error", "now right": 0, "now wrong": 1},
     ]
+
+
+def test_changed_signs_are_counted_in_plain_words() -> None:
+    assert rescore.changed_signs(0, reversed_=0, of=2000) == "None of 2,000 advantages changes its sign."
+    assert rescore.changed_signs(16, reversed_=0, of=16) == "16 of 16 advantages change their sign."
+    assert "change their sign, 2 of them" in rescore.changed_signs(3, reversed_=2, of=9)

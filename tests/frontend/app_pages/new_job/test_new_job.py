@@ -244,6 +244,18 @@ def test_the_verifier_and_model_of_an_earlier_job_are_offered_again(client: Clie
     assert app.selectbox(key="job_verifier").value == used
 
 
+def test_the_starters_verifier_is_not_chosen_for_other_rows(client: Client, key: str, rows_file: Path) -> None:
+    with rows_file.open("rb") as content:
+        client.upload(content, filename=rows_file.name, mapping=None)
+    saved = client.create_verifier(name=starter.VERIFIER, grader=GRADER)["id"]
+    app = opened("new_job", key=key)
+    assert app.selectbox(key="job_verifier").value is None
+    assert "Choose a verifier" in words(app)
+    app.selectbox(key="job_verifier").select(saved).run()
+    assert "Choose a verifier" not in words(app)
+    assert not app.exception
+
+
 def test_earlier_steps_give_an_estimate_with_its_range(client: Client, key: str, rows_file: Path) -> None:
     job_id = new_job(client, rows_file)
     metrics = {"step_s": 5.0, "rollout_s": 3.0, "update_s": 1.0, "rollout_tokens": 640.0, "peak_memory_bytes": 1e9}

@@ -152,7 +152,7 @@ def test_a_program_is_checked_when_it_changes_and_its_line_is_marked(key: str) -
     app = opened("verifiers", key=key, verifier="new")
     app.selectbox(key="start_from").select("#### at the end (GSM8K)").run()
     kind_of(app).select("python").run()
-    assert "`grade` is called with the signature of the verifiers library" in words(app)
+    assert "`grade` is called with those of these values that its parameters name" in words(app)
 
     typed(app, "Python source", "def reward(completions, answer, **kwargs):\n    return [1.0 for _ in completions]\n")
     assert "`reward` is called with TRL's signature" in words(app)
