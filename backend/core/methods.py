@@ -121,7 +121,7 @@ class Method:
 
 _SCORED = (Part.REWARD, Part.ADVANTAGE)
 _HINTED = (Part.HINT, Part.TEACHER, Part.REASONING)
-_IMITATING = (Part.RATIO, Part.DIVERGENCE)
+_DISTILLED = (Part.RATIO, Part.DIVERGENCE)
 _ALL = (
     Method(
         name=MethodName.RLSD,
@@ -188,7 +188,7 @@ _ALL = (
         rewarded=False,
         distils=True,
         defaults={"teacher": "base"},
-        parts=(*_HINTED, Part.FIRST_ERROR, *_IMITATING),
+        parts=(*_HINTED, Part.FIRST_ERROR, *_DISTILLED),
     ),
     Method(
         name=MethodName.SDPO,
@@ -200,7 +200,7 @@ _ALL = (
         rewarded=False,
         distils=True,
         hint=Hint.SIBLING,
-        parts=(Part.TEACHER, Part.REASONING, Part.FIRST_ERROR, *_IMITATING),
+        parts=(Part.TEACHER, Part.REASONING, Part.FIRST_ERROR, *_DISTILLED),
     ),
     Method(
         name=MethodName.GRPO_OPSD,
@@ -210,7 +210,7 @@ _ALL = (
         advantage="`A + α * clip(δ_t, -c, c)`",
         teacher=TeacherKind.HINTED,
         distils=True,
-        parts=(*_SCORED, *_HINTED, Part.FIRST_ERROR, Part.SUM, *_IMITATING),
+        parts=(*_SCORED, *_HINTED, Part.FIRST_ERROR, Part.SUM, *_DISTILLED),
     ),
     Method(
         name=MethodName.OPD,
@@ -222,7 +222,7 @@ _ALL = (
         teacher=TeacherKind.EXTERNAL,
         rewarded=False,
         distils=True,
-        parts=(Part.LARGER, Part.REASONING, Part.FIRST_ERROR, *_IMITATING),
+        parts=(Part.LARGER, Part.REASONING, Part.FIRST_ERROR, *_DISTILLED),
     ),
     Method(
         name=MethodName.GOOD_PREFIX,
@@ -264,6 +264,8 @@ _ALL = (
     ),
 )
 METHODS: Mapping[MethodName, Method] = {method.name: method for method in _ALL}
+IMITATING = frozenset(name for name, method in METHODS.items() if method.imitates)
+"""Methods whose steps sample nothing."""
 
 
 def method_named(name: str) -> Method:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from backend import workers
 from backend.core.checks import CheckKind
-from backend.core.methods import METHODS
+from backend.core.methods import IMITATING
 from backend.core.settings.spec import RlsdSettings
 from backend.db.checks import Check, CheckStatus
 from backend.db.files import File
@@ -29,8 +29,6 @@ STEPS_EACH = 20
 WARMUP_STEPS = 1
 """First steps of a job, excluded because they include loading and compiling."""
 CPU = "cpu"
-IMITATING = [name.value for name, method in METHODS.items() if method.imitates]
-"""Methods whose steps sample nothing, and so say little about those of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ def _of_jobs(
             Job.project_id == comparable.project,
             Job.model == comparable.model,
             Job.step > Job.warm_steps + WARMUP_STEPS,
-            Job.spec["method"].as_string().not_in(IMITATING),
+            Job.spec["method"].as_string().not_in(sorted(IMITATING)),
             Job.spec.contains(comparable.pace),
             Job.device_name.is_not(None),
             true() if training_file is None else Job.training_file == training_file,

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from backend.core.methods import METHODS, MethodName
+from backend.core.methods import IMITATING
 from backend.core.outcome import Verdict, verdict_of
 from backend.db.jobs import Job
 from backend.db.training import held_out_figures
@@ -32,7 +32,7 @@ def results_of(session: Session, jobs: Collection[Job]) -> dict[str, Result]:
         verdict = verdict_of(
             evaluations,
             learned=job.state != JobState.SUCCEEDED or job.trained_tokens > 0,
-            imitates=METHODS[MethodName(job.spec["method"])].imitates,
+            imitates=job.spec.get("method") in IMITATING,
         )
         if verdict is not None:
             results[job.id] = Result(verdict, evaluations)

@@ -156,7 +156,7 @@ def projects(page: Page, shoot: Shoot) -> None:
     unfold(page, "New project")
     page.get_by_label("Project name", exact=True).first.fill("claims department")
     page.get_by_label("Storage, GB", exact=True).first.fill("20")
-    page.get_by_label("GPU hours", exact=True).first.fill("100")
+    page.get_by_label("Device hours", exact=True).first.fill("100")
     page.get_by_role("button", name="Create project").click()
     expect(page.get_by_text("0 B of 20.0 GB")).to_be_visible()
     shoot(page, "settings-projects")

@@ -140,7 +140,7 @@ def test_the_hint_of_practice_is_required_in_all_rows(api: Api) -> None:
         body = job_body(file_id, x_rlsd={"method": "grpo", "practice": practice})
         error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="missing_hint")
         assert error["param"] == f"method.reinforcement.x_rlsd.practice.{param}"
-        assert "row's solution, but line 4 of" in error["message"]
+        assert "row's worked solution, but line 4 of" in error["message"]
     for practice in ({"hint": "answer"}, {"hint": "placebo", "placebo_of": "answer"}):
         create_job(api, job_body(file_id, x_rlsd={"practice": practice}))
 

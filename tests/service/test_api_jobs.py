@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select, update
 
 from backend import blobs
+from backend.base_models import base_models
 from backend.core.settings.choices import Preset
 from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.datasets.rows.rows import load_rows
@@ -27,7 +28,6 @@ from backend.ids import new_id
 from backend.jobs.held_out import split_held_out
 from backend.jobs.lifecycle import JobState
 from backend.queue import TRAIN_QUEUE, queue_length
-from backend.settings import settings
 from tests.service.conftest import EXACT, Api, answered, create_job, job_body, refused
 
 
@@ -247,7 +247,7 @@ def test_the_models_are_those_of_the_settings_and_those_that_were_trained(api: A
         ended = {"state": JobState.SUCCEEDED, "finished_at": utc_now()}
         session.execute(update(Job).values(**ended, fine_tuned_model=name, adapter_sha256=adapter))
     listed = answered(api.http.get("/v1/models"))["data"]
-    assert [model["id"] for model in listed] == [*settings().models, name]
+    assert [model["id"] for model in listed] == [*base_models(), name]
     assert answered(api.http.get(f"/v1/models/{name}"))["x_job"] == job["id"]
     assert answered(api.http.get("/v1/models/starter"))["owned_by"] == "base"
 

@@ -8,10 +8,10 @@ from backend.core.beyond_imitation import beyond_imitation
 def evaluations(base: float, warm: float, trained: float, low: float, high: float) -> list[dict[str, object]]:
     since = {"difference": {"mean": trained - warm, "low": low, "high": high}, "p_value": 0.01}
     return [
-        {"phase": "baseline", "mean": base, "since_warm_start": None},
-        {"phase": "warm", "mean": warm, "since_warm_start": None},
-        {"phase": "interim", "mean": 0.5, "since_warm_start": since},
-        {"phase": "trained", "mean": trained, "since_warm_start": since},
+        {"phase": "baseline", "step": 0, "mean": base, "since_warm_start": None},
+        {"phase": "warm", "step": 4, "mean": warm, "since_warm_start": None},
+        {"phase": "interim", "step": 8, "mean": 0.5, "since_warm_start": since},
+        {"phase": "trained", "step": 12, "mean": trained, "since_warm_start": since},
     ]
 
 
@@ -43,3 +43,8 @@ def test_there_is_no_sentence_without_three_measurements_or_for_imitation_alone(
         beyond_imitation([{"phase": "baseline", "mean": 0.1}, {"phase": "trained", "mean": 0.2}], method="rlsd") is None
     )
     assert beyond_imitation(whole, method="sft") is None
+
+
+def test_there_is_no_sentence_on_training_if_the_step_that_is_kept_is_of_the_warm_start() -> None:
+    whole = evaluations(0.02, 0.21, 0.21, 0.0, 0.0)
+    assert beyond_imitation([*whole[:3], whole[3] | {"step": 4}], method="rlsd") is None
