@@ -353,7 +353,9 @@ def test_a_header_in_angle_brackets_is_no_page(header: str) -> None:
     assert list(row.item.values()) == ["a", "b"]
 
 
-@pytest.mark.parametrize("content", [zipped(**{"a.jsonl": JSONL.encode()}), b"PK is not enough of a ZIP"])
+@pytest.mark.parametrize(
+    "content", [zipped(**{"a.jsonl": JSONL.encode()}), b"PK is not enough of a ZIP"], ids=["archive", "no archive"]
+)
 def test_a_file_named_as_a_workbook_that_is_none_is_refused_for_that(content: bytes) -> None:
     with pytest.raises(AppError, match=r"named \.xlsx but is no Excel workbook"):
         table("x.xlsx", content)
