@@ -33,9 +33,12 @@ _REMARK = (
 )
 _ABOUT_THE_ANSWER = re.compile(_REMARK)
 """What a text adds to an answer that it has given: `Explanation: …`, `Confidence: 95%`."""
-_CORRECTS = re.compile(
-    r"\b(?:wait|actually|oops|sorry|correction|corrected|mistake\w{0,2}|instead|should (?:be|have been))\b", re.I
+_GOES_ON = re.compile(
+    r"\b(?:wait|actually|oops|sorry|correction|corrected|mistake\w{0,2}|instead|should (?:be|have been)|total is)\b"
+    r"|\n\s{0,8}[*#(]{0,4}\s?(?:(?:step|part)\b|[a-h]\))",
+    re.I,
 )
+"""What shows that a remark corrects the answer, or that it is that of a step."""
 _TO_FILL_IN = r"(?!(?i:(?:\\text\s?\{)?(?:your|the|final|answer|ans)\b|\\[lc]?dots|\.\.\.|…))"
 _STATED = (
     r"(?:(?i:\banswer[* ]{0,4}(?:\s(?:is|=)(?!\w)|:))|答案(?:是|为|[:：]))[*: \t]{0,6}\n?"
@@ -81,10 +84,10 @@ def _until_another_question(text: str) -> str:
 
 
 def _until_a_remark(text: str) -> str:
-    """Return the text up to what it says about its last answer, unless that corrects it."""
+    """Return the text up to what it says about its last answer, unless that corrects it or goes on."""
     ends = [found.end() for found in _ANSWERED.finditer(text)]
     remark = _ABOUT_THE_ANSWER.search(text, ends[-1] - 1) if ends else None
-    return text if remark is None or _CORRECTS.search(text, remark.end()) else text[: remark.start()]
+    return text if remark is None or _GOES_ON.search(text, remark.end()) else text[: remark.start()]
 
 
 def boxes(text: str, *, limit: int = 8) -> list[tuple[int, str, int]]:

@@ -37,13 +37,17 @@ _PRECISION = (
 _NEAREST = re.compile(rf"(?:\bnearest\s{{1,4}}|精[确確]到\s?){_SIGN}", re.I)
 PERCENT = re.compile(r"[ ]?\\?%")
 _SURE = (
-    re.compile(rf"\b(?:confiden\w{{1,4}}|certainty)\b[^\d.\n]{{0,16}}{_SIGN}", re.I),
+    re.compile(
+        rf"\b(?:confiden\w{{1,4}}|certainty)(?: level| score)?[\"'*]{{0,3}}(?:\s?[:=]|\s(?:is|of)\b)?[\s*]{{0,4}}"
+        rf"{_SIGN}",
+        re.I,
+    ),
     re.compile(r"\s?(?:%|per ?cent)?\s?(?:confiden\w{1,4}|sure|certain(?:ty)?)\b", re.I),
 )
 """What stands before or after the 95 of `42 (confidence: 95%)` and `I am 95% sure`."""
 _OWN_PART = re.compile(
-    r"\b(?:see|from|in|by|of|explain|using)\s{1,4}(?:the\s)?(?:step|equation|eq\.|formula|theorem|lemma|table|figure|fig\.)"
-    rf"s?\s{{0,2}}[#(]?{_SIGN}",
+    r"(?:\b(?:see|explain)|\((?:in|from|by|using))\s{1,4}(?:the\s)?"
+    rf"(?:step|equation|eq\.|formula|theorem|lemma|table|figure|fig\.)s?\s{{0,2}}[#(]?{_SIGN}",
     re.I,
 )
 """What a number follows that points to a part of the text: `(see step 3)`."""

@@ -11,6 +11,7 @@ from backend.verifiers.notation import plain
 from backend.verifiers.numerals import DecimalMark, Numeral
 from worker.sandbox.marked import JOINT, after_hashes, answer_of, boxed_values
 from worker.sandbox.meant import PERCENT, meant
+from worker.sandbox.number_words import in_digits
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 _BETWEEN = r"[ *_`$})]{0,8}"
@@ -120,15 +121,16 @@ def _exact(number: float) -> Fraction:
 def _marked(text: str) -> tuple[str, bool]:
     r"""Return what the text marks as its answer (`<answer>`, `\boxed{}` with its unit, `####`) or all, and which."""
     said, is_tagged = answer_of(text)
+    said = in_digits(said)
     found = boxed_values(said)
     if found:
         start, content, end = found[-1]
         if len(found) > 1 and JOINT.fullmatch(said, found[-2][2], start) and found[-2][1] != content:
             content = f"{found[-2][1]}, {content}"
         unit = _UNIT_AFTER.match(said, end)
-        return content + (unit[0] if unit else ""), True
+        return in_digits(content + (unit[0] if unit else "")), True
     hashes = after_hashes(said)
-    return (hashes, True) if hashes else (said, is_tagged)
+    return (in_digits(hashes), True) if hashes else (said, is_tagged)
 
 
 def _alone(text: str) -> str:
@@ -171,7 +173,7 @@ def _exact_form(said: str, found: list[_Reading]) -> Fraction | None:
         return None
     exact, last = found[-2].value, found[-1]
     if exact is None or last.value is None or last.unit != found[-2].unit:
-        return None
+        return exact if exact == last.value else None
     between = said[found[-2].end : last.start][:48]
     if PERCENT.match(said, last.end) and not PERCENT.match(between):
         joined, again = _AS_PERCENT, exact * 100
