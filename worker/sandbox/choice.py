@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from backend.verifiers.notation import usual_letters
 from worker.sandbox.choice_languages import WRONG_IN_LANGUAGES
+from worker.sandbox.choice_style import PICTURE, scale_of, unstyled
 from worker.sandbox.choice_words import (
     ADVERB,
     CONDITION,
@@ -43,13 +43,6 @@ MOST_SIGNS = 500
 """Choices stated, or called right, that are looked at: the last ones, since an answer is at the end of a text."""
 
 # Everything here that repeats is bounded: a model may write a hundred thousand asterisks.
-_STYLE = re.compile(
-    r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{([^{}]*)\}|\\(?:left|right|q?quad)(?![A-Za-z])|\\[()\[\],;: !]"
-    r"|\\(?=[\"'.&%#])|\\(_)"
-    r"|~~[^~\n]{1,200}~~|</?(?:b|i|u|p|em|strong|code|choice|option)>"
-    r"|[*`$“”„«»「」\"]|(?<!\w)_{1,3}(?=\w)|(?<=[^\W_])_{1,3}(?!\w)"
-)
-"""What only says how a text looks or where it begins."""
 _BRACKETED = re.compile(r"\[\[([^\[\]\n]{0,200})\]\]")
 _JOINED = re.compile(r"[ ]*|[\s,;/.]*(?:[,;/&]|\bor\b|\band\b)\s*", re.I)
 _DENIAL = re.compile(
@@ -59,7 +52,6 @@ _DENIAL = re.compile(
     rf"|tempt\w{{1,4}}|friend|\w{{1,8}}n['’]t)\b|[不勿]|并非|{MISTAKEN}|{WRONG_IN_LANGUAGES}",
     re.I,
 )
-_CONTRACTED = re.compile(r"\b(is|are|was|were)n['’]t\b", re.I)
 _ALL_BUT = re.compile(r"\b(?:all|any\w{0,5}|every\w{0,5}|no\w{0,5})\s{1,4}but\b\W{0,8}\Z", re.I)
 _CLAUSE = re.compile(r"[.!?:;,。\n]|\b(?:so|thus|hence|therefore|but)\b", re.I)
 
@@ -81,19 +73,18 @@ def choice(program: Mapping[str, Any]) -> Scorer:
 
 def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
     """Return a function that finds the choice a text states as its answer; None if it states none, or several."""
-    names = {_unstyled(name).strip().casefold() or name.casefold(): name for name in choices}
+    names = {unstyled(name).strip().casefold() or name.casefold(): name for name in choices}
     reader = _Reader(sorted(names, key=len, reverse=True))
+    scale, has_pictures = scale_of(choices), any(map(PICTURE.search, choices))
 
     def find(text: str) -> str | None:
         said, is_tagged = answer_of(text)
-        found = said.casefold() if said.casefold() in names else reader.read(_unstyled(said), framed=is_tagged)
+        plain = unstyled(said if has_pictures else PICTURE.sub("", said))
+        plain = plain if scale is None else scale.sub("", plain)
+        found = said.casefold() if said.casefold() in names else reader.read(plain, framed=is_tagged)
         return None if found is None else names[found]
 
     return find
-
-
-def _unstyled(text: str) -> str:
-    return _CONTRACTED.sub(r"\1 not", _STYLE.sub(lambda found: found[1] or found[2] or "", usual_letters(text)))
 
 
 def _denied(text: str, place: int) -> bool:
@@ -124,12 +115,15 @@ class _Reader:
         are_letters = all(len(name) == 1 and name.isalpha() for name in labels)
         states = STATES if are_letters else f"(?:{STATES}|{NAMES})"
         self._stated = re.compile(
-            rf"(?:{states}|{not_but}){ADVERB}{NOUN}{label}{DENIED}{SHUT}{ENDS}{TEXT}|{RIGHT})", re.I
+            rf"(?:{states}|{not_but}){ADVERB}(?:[✅✔☑👉➡]\s{{0,4}})?{NOUN}{label}{DENIED}{SHUT}{ENDS}{TEXT}|{RIGHT})",
+            re.I,
         )
         self._right = re.compile(rf"(?<!\w)(?P<label>{one_of})(?!\w){SHUT}{RIGHT}", re.I)
         self._only_left = re.compile(rf"\bonly\s{{1,4}}{NOUN}{label}{SHUT}{ONLY}", re.I)
         reviewed = rf"\s{{0,8}}(?:[>•-]\s{{1,4}})?{NOUN}{OPEN}(?P<label>{one_of})(?!\w){SHUT}[.:]?"
-        self._reviewed = re.compile(rf"{reviewed}(?:\s{{0,4}}|[^\n.]{{1,60}}\s?[-–—:(]\s{{0,4}}){VERDICT}", re.I)
+        self._reviewed = re.compile(
+            rf"{reviewed}(?:\s{{0,4}}|[^\n.]{{1,60}}\s?[-–—:(]\s{{0,4}}|[^\n]{{1,60}}\s(?=[✅✔✓☑❌✗✘])){VERDICT}", re.I
+        )
         heading = r"(?!)" if are_letters else HEADING
         self._headed = re.compile(
             rf"\s{{0,8}}(?:-\s{{1,4}})?(?P<heading>{heading})\s?[:=]\s{{0,8}}{label}{SHUT}[.!]?\s{{0,8}}", re.I

@@ -94,6 +94,7 @@ CONDITION = re.compile(
 """A condition right before what it is a condition of: `If we ignore friction, the answer is C`."""
 ENDS = (
     r"(?=\s{0,4}$|\s{0,4}\n|\s{0,4}(?:[。、।۔]|[.!;:,)](?:\s|$|[a-z]{2}|[^\x00-\x7f]))|\s{0,4}\((?-i:[A-Z0-9\\])"
+    r"|\s{1,4}\((?:because|since|as|due|based|given|for|see|it|the|this|i\.e|e\.g)\b"
     rf"|\s{{0,4}}[✅✔👍]|です|だ|입니다|이다|\s{{0,4}}(?:{ENDS_IN_LANGUAGES})(?!\w)"
     r"|\s{1,4}[-–—]\s|\s{1,4}(?:because|since|as(?!\s{1,4}well)|for|with|over|based|due|given)\b"
 )
@@ -129,7 +130,8 @@ DEGREE = (
 )
 VERDICT = (
     r"(?:(?:this|that|it)\s{1,4}is\s{1,4}|is\s{1,4})?(?:the\s{1,4})?"
-    r"(?:(?P<right>correct|right|true|yes)|(?P<wrong>incorrect|wrong|false|not\s{1,4}(?:correct|right|true)|no))\b"
+    r"(?:(?P<right>(?:correct|right|true|yes)\b|[✅✔✓☑])"
+    r"|(?P<wrong>(?:incorrect|wrong|false|not\s{1,4}(?:correct|right|true)|no)\b|[❌✗✘]))"
     r"(?!\s{0,2}\?)(?=\s{0,2}(?:[.!,:;)–—-]|$)|\s{1,4}(?:answer|option|choice|because|since|as)\b)"
 )
 """What a review says of a choice at the beginning of its line, or after its text."""

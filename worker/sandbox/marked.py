@@ -22,35 +22,49 @@ r"""What a box may stand in: `\sqrt{\boxed{7}}`, `\frac{\boxed{7}}{2}`, `x^{\box
 _ASKED_FOR = re.compile(r"[^\n=]{0,40}=")
 """What belongs to a box: `2\boxed{3}` is not 3. But in `2 + \boxed{3} = 5` the box is what was asked for."""
 _QUESTION = (
-    r"(?:\A|\n)\s{0,8}[*#]{0,4}\s?(?:Question|Problem|Q|Exercise|Instruction|Human|User|问题|题目|問題)"
+    r"(?:\A|\n)\s{0,8}[*#]{0,4}\s?(?:Question|Problem|Q|Exercise|Instruction|Human|User|QUESTION|PROBLEM|HUMAN|USER|问题|题目|問題)"
     r"(?:\s?\d{1,3})?[*]{0,2}\s?[:.：]"
 )
 _ANOTHER_QUESTION = re.compile(_QUESTION)
 """What a base model goes on with after its answer, as the examples of its prompt do."""
+_REMARK = (
+    r"\n\s{0,8}[*#]{0,4}\s?(?i:(?:brief |short |detailed )?(?:explanation|reason|reasoning|rationale|justification)"
+    r"|working|verification|check|note|confidence(?: level| score)?|certainty|解释|说明|理由|置信度)[*]{0,2}\s?[:：]"
+)
+_ABOUT_THE_ANSWER = re.compile(_REMARK)
+"""What a text adds to an answer that it has given: `Explanation: …`, `Confidence: 95%`."""
+_GOES_ON = re.compile(
+    r"\b(?:wait|actually|oops|sorry|correction|corrected|mistake\w{0,2}|instead|should (?:be|have been)|total is)\b"
+    r"|\n\s{0,8}[*#(]{0,4}\s?(?:(?:step|part)\b|[a-h]\))",
+    re.I,
+)
+"""What shows that a remark corrects the answer, or that it is that of a step."""
 _TO_FILL_IN = r"(?!(?i:(?:\\text\s?\{)?(?:your|the|final|answer|ans)\b|\\[lc]?dots|\.\.\.|…))"
 _STATED = (
     r"(?:(?i:\banswer[* ]{0,4}(?:\s(?:is|=)(?!\w)|:))|答案(?:是|为|[:：]))[*: \t]{0,6}\n?"
     r"(?!\s|(?:not|in|to|an?|as|your|given|whether|what|which|(?:the )?one (?:of|that)|correct|right|wrong)\b"
     r"|[*#]{0,4}(?:Question|Problem|Q)\b|[^\n]{0,80}\?)[^\n]"
+    r"|(?:\A|\n)\s{0,4}(?:#{1,6}\s{1,2}\*{0,2}|\*\*)(?i:(?:final )?answer)\*{0,2}[ \t]{0,4}\n\s{0,8}"
+    r"(?!#|\*{0,2}(?:Question|Problem|Q)\b)\S"
 )
 _NOTHING_ELSE = (
     r"\A\s{0,8}[*$(]{0,3}(?:[A-Z](?:[.):]{1,2}[ ][^\n]{1,80}|[.)*:]{0,3})|(?i:yes|no|true|false)\b[^\w\n]{0,4}"
     r"|[-$€£]{0,2}\d(?:[\d.,/]{0,20}\d)?%?[*$)]{0,3}(?:[ ][A-Za-z]{1,12}\.?)?)[ \t]{0,4}"
 )
 _ANSWERED = re.compile(
-    rf"(?:(?<!#)####[ \t]{{0,4}}[^\s#][^\n]{{0,200}}|{_NOTHING_ELSE})(?={_QUESTION})|{_STATED}"
+    rf"(?:(?<!#)####[ \t]{{0,4}}[^\s#][^\n]{{0,200}}|{_NOTHING_ELSE})(?={_QUESTION}|{_REMARK})|{_STATED}"
     rf"|\\boxed\s{{0,4}}\{{\s{{0,4}}{_TO_FILL_IN}[^\s}}]|<(?i:(?:final_)?answer)>\s{{0,8}}{_TO_FILL_IN}[^\s<][^<]{{0,200}}</"
 )
-"""What shows that the question is answered: the answer is marked or stated, or all there is before another question."""
+"""What shows that the question is answered: the answer is marked or stated, or all there is before something else."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,4}(?=\{)")
 
 
 def answer_of(text: str) -> tuple[str, bool]:
     """Return the content of the last closed `<answer>`, else what follows the reasoning; and whether it is the former.
 
-    A question that follows the answer is no part of it.
+    Another question, or a remark on the answer, that follows it is no part of it.
     """
-    text = _until_another_question(after_reasoning(text))
+    text = _until_a_remark(_until_another_question(after_reasoning(text)))
     tagged = in_answer_tag(text)
     return (text, False) if tagged is None else (tagged, True)
 
@@ -67,6 +81,13 @@ def _until_another_question(text: str) -> str:
             return text[: question.start()]
         has_numbers = has_numbers or is_numbered
     return text
+
+
+def _until_a_remark(text: str) -> str:
+    """Return the text up to what it says about its last answer, unless that corrects it or goes on."""
+    ends = [found.end() for found in _ANSWERED.finditer(text)]
+    remark = _ABOUT_THE_ANSWER.search(text, ends[-1] - 1) if ends else None
+    return text if remark is None or _GOES_ON.search(text, remark.end()) else text[: remark.start()]
 
 
 def boxes(text: str, *, limit: int = 8) -> list[tuple[int, str, int]]:

@@ -64,6 +64,8 @@ _EDGES = " \t\n.,;:?=*→_`'\"\u00a0。，；：！？"
 _COMPARED = re.compile(r"[<>≤≥]|\\[lg]eq?(?:slant)?(?![a-z])")
 _ALONE = re.compile(r"^\s*(?:(?:and|or)\b|\\approx(?![a-z])|≈)|\b(?:and|or)\s*$")
 _BEGINS = re.compile(rf"(?:(?!\.\d)[{_EDGES}])*")
+_PICTURES = re.compile(r"[ ]?[\u2705\u2714\u2728\u2b50\U0001f300-\U0001faff]\ufe0f?")
+"""What may follow an expression: `12 ✅`."""
 _BASE = re.compile(r"([0-9A-F]+)_\{?(\d{1,2})\}?")
 
 
@@ -129,7 +131,7 @@ def stated(text: str) -> Stated:
 
 def _candidate(text: str) -> tuple[str, bool]:
     """Return the stretch of the text that holds its answer, and whether it begins with it."""
-    said = in_one_notation(answer_of(text)[0])
+    said = in_one_notation(_PICTURES.sub("", answer_of(text)[0]))
     found = boxed_values(said)
     if found:
         return _joined(said, found), True

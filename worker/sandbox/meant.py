@@ -35,6 +35,22 @@ _PRECISION = (
 )
 """What stands around the 2 of `12.35 (rounded to 2 decimal places)`."""
 _NEAREST = re.compile(rf"(?:\bnearest\s{{1,4}}|精[确確]到\s?){_SIGN}", re.I)
+PERCENT = re.compile(r"[ ]?\\?%")
+_SURE = (
+    re.compile(
+        rf"\b(?:confiden\w{{1,4}}|certainty)(?: level| score)?[\"'*]{{0,3}}(?:\s?[:=]|\s(?:is|of)\b)?[\s*]{{0,4}}"
+        rf"{_SIGN}",
+        re.I,
+    ),
+    re.compile(r"\s?(?:%|per ?cent)?\s?(?:confiden\w{1,4}|sure|certain(?:ty)?)\b", re.I),
+)
+"""What stands before or after the 95 of `42 (confidence: 95%)` and `I am 95% sure`."""
+_OWN_PART = re.compile(
+    r"(?:\b(?:see|explain)|\((?:in|from|by|using))\s{1,4}(?:the\s)?"
+    rf"(?:step|equation|eq\.|formula|theorem|lemma|table|figure|fig\.)s?\s{{0,2}}[#(]?{_SIGN}",
+    re.I,
+)
+"""What a number follows that points to a part of the text: `(see step 3)`."""
 _SAID_OF = (
     r"(?:answers?|ans|total|sum|result|value|solution|score|count|number|cost|price|amount|final|output|equals?|are|about"
     r"|approx\w*|around|height|length|width|age|area|minus|plus|jan\w*|feb\w*|mar|march|apr\w*|may|june?|july?|aug\w*|sep\w*"
@@ -118,21 +134,38 @@ def meant(text: str, mark: DecimalMark, *, unit: re.Pattern[str]) -> Iterator[Nu
 
     `unit`: what follows a number as its unit, and is therefore no factor.
     """
-    has_seen_one = False
+    last: Numeral | None = None
     for one in numerals(text, decimal_mark=mark):
         before = text[max(0, one.start - _WINDOW) : one.start]
         if _DENIED.search(before) or _is_in(text, one, before, _NOTE) or _is_named(text, one, before):
             continue
-        if has_seen_one and (_is_in(text, one, before, _PRECISION) or _NEAREST.search(before)):
+        if last is not None and _is_aside(text, one, before):
             continue
-        has_seen_one = True
+        is_again = _is_percent_of(last, one, text)
+        last = one
         goes_on = _AFTER_A_PART.match(text, one.end) or (
             _SMALLER_UNIT.match(text, one.end) and _AFTER_A_UNIT.search(before)
         )
         is_part = (goes_on and not unit.match(text, one.end)) or _BEFORE_A_PART.search(before)
-        if is_part or (_FEET.search(before) and _INCHES.match(text, one.end)):
+        if (is_part and not is_again) or (_FEET.search(before) and _INCHES.match(text, one.end)):
             one = one._replace(value=None, unscaled=None)
         yield one
+
+
+def _is_percent_of(last: Numeral | None, one: Numeral, text: str) -> bool:
+    """Return whether a number is the one before it in percent: `0.25, or 25%`."""
+    if last is None or last.value is None or one.value != last.value * 100:
+        return False
+    return (
+        PERCENT.match(text, one.end) is not None
+        and re.fullmatch(r"[\s$*,]{1,4}or\s", text[last.end : one.start]) is not None
+    )
+
+
+def _is_aside(text: str, one: Numeral, before: str) -> bool:
+    """Return whether a number after another says how exact or sure that one is, or where it comes from."""
+    is_sure = _SURE[0].search(before) or _SURE[1].match(text, one.end)
+    return bool(is_sure or _is_in(text, one, before, _PRECISION) or _NEAREST.search(before) or _OWN_PART.search(before))
 
 
 def _is_in(text: str, one: Numeral, before: str, surroundings: tuple[re.Pattern[str], re.Pattern[str]]) -> bool:

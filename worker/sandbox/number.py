@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from backend.verifiers.notation import plain
 from backend.verifiers.numerals import DecimalMark, Numeral
 from worker.sandbox.marked import JOINT, after_hashes, answer_of, boxed_values
-from worker.sandbox.meant import meant
+from worker.sandbox.meant import PERCENT, meant
+from worker.sandbox.number_words import in_digits
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 _BETWEEN = r"[ *_`$})]{0,8}"
@@ -29,16 +30,23 @@ _CONCLUDES = re.compile(r"[=≈]|\banswer\b", re.I)
 """What the last number of a reference with several follows."""
 _SAID = re.compile(r"[=≈→⇒]|(?<![^\W\d_])(?!(?:and|or)\b)[^\W\d_]")
 """What says something about the numbers next to it."""
+_ROUGHLY = r"(?:≈|~|\\approx(?![A-Za-z])|(?:approximately|approx\.?|about|roughly)(?![A-Za-z]))"
+_ROUNDED = re.compile(rf"[\s$*]{{0,4}}(?:\(\s?(?:or\s)?|,?\s?(?:or|which is)\s)?{_ROUGHLY}[\s$~]{{0,4}}", re.I)
+_AS_PERCENT = re.compile(
+    rf"[\s$*]{{0,4}}(?:=|\(\s?|{_ROUGHLY}|,?\s?(?:or|i\.e\.,?|that is,?|which is)\s)\s?{_ROUGHLY}?[\s$~]{{0,4}}", re.I
+)
+"""What stands between a number and the same one rounded, or in percent: `7/3 (about 2.33)`, `1/4 = 25%`."""
 _IN_PARENTHESES = re.compile(r"\s*\(\s?[\d.,' ]+\)\s*")
 _BULLET = re.compile(r"\A\s*-\s+(?=[\d.$€£¥₹])")
 
 
 class _Reading(NamedTuple):
-    """A number with its unit. `end` is where the unit ends; `value` is in the common unit."""
+    """A number with its unit. `start`: of the digits; `end`: where the unit ends; `value` is in the common unit."""
 
     value: Fraction | None
     unit: str | None
     written: str
+    start: int
     end: int
     trailing: bool = False
 
@@ -55,14 +63,16 @@ def number(program: Mapping[str, Any]) -> Scorer:
         found = list(readings(said, mark))
         if not found:
             return Scored(0.0, "the text contains no number")
-        if _is_a_list(said, found) or (is_marked and said.rstrip().endswith("!")):
+        exact = _exact_form(said, found)
+        if (exact is None and _is_a_list(said, found)) or (is_marked and said.rstrip().endswith("!")):
             return Scored(0.0, f"'{said:.80}' is no single number")
         answer = _last(found)
         if unit is not None and answer.unit is None:
             return Scored(0.0, f"{answer.written} has no unit; the reference is in {unit}")
         if answer.value is None:
             return Scored(0.0, f"'{answer.written}' is no single number in a known unit")
-        near = abs(answer.value - right) <= max(absolute, relative * abs(right))
+        values = (answer.value, answer.value if exact is None else exact)
+        near = any(abs(value - right) <= max(absolute, relative * abs(right)) for value in values)
         return Scored(float(near), None if near else _difference(answer, right))
 
     return score
@@ -95,7 +105,13 @@ def reference_reader(program: Mapping[str, Any]) -> Callable[[str], ReadNumber]:
 
 
 def _readings(program: Mapping[str, Any]) -> Callable[[str, DecimalMark], Iterator[_Reading]]:
-    return _Units({plain(unit): _exact(factor) for unit, factor in program["units"].items()}).readings
+    return _Units({plain(unit): _simple(factor) for unit, factor in program["units"].items()}).readings
+
+
+def _simple(factor: float) -> Fraction:
+    """Return the fraction that a factor is written for, such as 1/60: no decimal number is equal to it."""
+    simple = Fraction(factor).limit_denominator(1_000_000)
+    return simple if float(simple) == factor else _exact(factor)
 
 
 def _exact(number: float) -> Fraction:
@@ -105,15 +121,16 @@ def _exact(number: float) -> Fraction:
 def _marked(text: str) -> tuple[str, bool]:
     r"""Return what the text marks as its answer (`<answer>`, `\boxed{}` with its unit, `####`) or all, and which."""
     said, is_tagged = answer_of(text)
+    said = in_digits(said)
     found = boxed_values(said)
     if found:
         start, content, end = found[-1]
         if len(found) > 1 and JOINT.fullmatch(said, found[-2][2], start) and found[-2][1] != content:
             content = f"{found[-2][1]}, {content}"
         unit = _UNIT_AFTER.match(said, end)
-        return content + (unit[0] if unit else ""), True
+        return in_digits(content + (unit[0] if unit else "")), True
     hashes = after_hashes(said)
-    return (hashes, True) if hashes else (said, is_tagged)
+    return (in_digits(hashes), True) if hashes else (said, is_tagged)
 
 
 def _alone(text: str) -> str:
@@ -148,6 +165,23 @@ def _is_a_list(text: str, found: list[_Reading]) -> bool:
 def _last(found: list[_Reading]) -> _Reading:
     """Return the last number with a unit, else the last number."""
     return next((one for one in reversed(found) if one.unit is not None), found[-1])
+
+
+def _exact_form(said: str, found: list[_Reading]) -> Fraction | None:
+    """Return the value that the last number of a text gives once more, rounded or in percent; None if it does not."""
+    if len(found) < 2 or found[-1] is not _last(found):
+        return None
+    exact, last = found[-2].value, found[-1]
+    if exact is None or last.value is None or last.unit != found[-2].unit:
+        return exact if exact == last.value else None
+    between = said[found[-2].end : last.start][:48]
+    if PERCENT.match(said, last.end) and not PERCENT.match(between):
+        joined, again = _AS_PERCENT, exact * 100
+    else:
+        joined, again = _ROUNDED, exact
+    digits = re.search(r"[.,](\d{1,20})\b", last.written)
+    half = Fraction(1, 2 * 10 ** len(digits[1])) if digits else Fraction(1, 2)
+    return exact if joined.fullmatch(between) and abs(again - last.value) <= half else None
 
 
 def _difference(answer: _Reading, right: Fraction) -> str:
@@ -198,12 +232,17 @@ class _Units:
                 unit, other = found["unit"], found["more"] or ""
                 known = None if other or value is None else value * self._factors[unit]
                 return _Reading(
-                    known, unit + other, f"{numeral.written[:40]} {unit}{other}", found.end(), trailing=True
+                    known,
+                    unit + other,
+                    f"{numeral.written[:40]} {unit}{other}",
+                    numeral.start,
+                    found.end(),
+                    trailing=True,
                 )
         if leading is None or numeral.value is None:
-            return _Reading(numeral.value, leading, numeral.written[:40], numeral.end)
+            return _Reading(numeral.value, leading, numeral.written[:40], numeral.start, numeral.end)
         value = numeral.value * self._factors[leading]
-        return _Reading(value, leading, f"{numeral.written[:40]} {leading}", numeral.end)
+        return _Reading(value, leading, f"{numeral.written[:40]} {leading}", numeral.start, numeral.end)
 
     def _continues(self, last: _Reading, one: _Reading, between: str) -> bool:
         """Return whether a number goes on with a smaller unit, as in `2 h 30 min`."""

@@ -13,10 +13,13 @@ _RESPONSE = r"(?P<name>solution|response|output|result)"
 """These hold a whole reply, and count only if the text ends with them."""
 _OPENS = r"<\s?(?:\w{{1,10}}:)?{0}\s?>|\[{0}\]|◁{0}▷|<[|｜]?(?:begin|start)_(?:of_)?{0}[|｜]?>"
 _SHUTS = r"<\s?/\s?(?:\w{{1,10}}:)?{0}\s?>|\[/{0}\]|◁/{0}▷|<[|｜]?end_(?:of_)?{0}[|｜]?>"
-_FINAL_CHANNEL = r"<\|channel\|>\s?final(?:\s?<\|constrain\|>\s?\w{1,20})?\s?<\|message\|>|(?<![A-Za-z])assistantfinal"
+_FINAL_CHANNEL = (
+    r"<\|channel\|>\s?final(?:\s?<\|constrain\|>\s?\w{1,20})?\s?<\|message\|>|<\|content\|>|(?<![A-Za-z])assistantfinal"
+)
 _HEADING = r"^(?:\*\*)?Here(?: is|['’]s) my {0}:(?:\*\*)?"
 _REASONING_STARTS = re.compile(
-    rf"{_OPENS.format(_REASONING)}|<\|channel>\s?{_REASONING}\b|{_HEADING.format('thought process')}", re.I | re.M
+    rf"{_OPENS.format(_REASONING)}|<\|think\|>|<\|channel>\s?{_REASONING}\b|{_HEADING.format('thought process')}",
+    re.I | re.M,
 )
 _REASONING_ENDS = re.compile(
     f"{_SHUTS.format(_REASONING)}|{_FINAL_CHANNEL}|<channel\\|>|{_HEADING.format('response')}", re.I | re.M
@@ -32,7 +35,7 @@ _SPECIAL = r"<[|｜](?!end_of_box)[A-Za-z][\w▁]{1,38}[|｜]>"
 _ROLE = r"(?:assistant|model)(?=\s)"
 _ENDS = (
     r"<[|｜](?:im_end|eot_id|eom_id|eot|endoftext|end_of_text|end_of_turn|return|end|call|endofturn|end_of_role"
-    r"|end[▁_]of[▁_]sentence|END_OF_TURN_SPECIAL)[|｜]>|<(?:end_of_turn|eos|pad|turn\||/longcat_s|SPECIAL_\d{1,3})>|\[EOS\]"
+    r"|end[▁_]of[▁_]sentence|END_OF_TURN_SPECIAL)[|｜]>|</s>\s{0,4}(?=<s>|\[INST\]|USER:)|<(?:end_of_turn|eos|pad|turn\||/longcat_s|SPECIAL_\d{1,3})>|\[EOS\]"
 )
 _TURN_STARTS = re.compile(
     rf"(?:\s{{0,8}}(?!{_ENDS})(?:<(?:s|bos|start_of_turn|\|turn|longcat_s)>|<\|(?:im_start|start_header_id|start)\|>|{_SPECIAL})(?:{_ROLE})?"

@@ -23,11 +23,10 @@ MAYBE_CONTEXT = (
     *("support", "background", "evidence", "facts", "premise", "knowledge", "text", "dialogue", "transcript"),
     *("table", "tables", "schema", "db_schema", "code", "starter_code"),
 )
-LISTS_OF_CHOICES = ("choices", "options")
-FIRST_CHOICES = tuple(
-    f"{name}{first}"
-    for name in ("option_", "option", "opt_", "op", "choice_", "choice", "")
-    for first in (("a", "1") if name else ("a",))
+LISTS_OF_CHOICES = ("choices", "options", "endings", "answer_choices", "answer_options")
+FIRST_CHOICES = (
+    *(f"{name}{first}" for name in ("option_", "option", "opt_", "op", "choice_", "choice") for first in "a1"),
+    *("a", "answer_a", "answera", "answer0", "ending0", "sol1"),
 )
 """Columns of the first of several choices: `option_a` before `option_b`."""
 
@@ -86,10 +85,22 @@ def choices_of(item: Mapping[str, Any], *, column: str | None) -> Choices:
         case {}:
             pairs = [(str(label), text) for label, text in value.items()]
         case [*texts]:
-            pairs = [(chr(ord("A") + place), text) for place, text in enumerate(texts[:26])]
+            pairs = _labelled(texts[:26])
         case _:
             pairs = list(_of_columns(item, column))
     return [(label, text_of(text)) for label, text in pairs] if len(pairs) > 1 else []
+
+
+def _labelled(texts: list[Any]) -> list[tuple[str, Any]]:
+    """Return the texts with their letters; those that all begin with their letter (`A)21`) without it."""
+    letters = [chr(ord("A") + place) for place in range(len(texts))]
+    own = [
+        isinstance(text, str) and re.match(rf"\(?{letter}\s?[).:]\s*", text)
+        for letter, text in zip(letters, texts, strict=True)
+    ]
+    if all(own):
+        texts = [text[found.end() :] for text, found in zip(texts, own, strict=True) if found]
+    return [*zip(letters, texts, strict=True)]
 
 
 def lists_choices(item: Mapping[str, Any], text: str, *, column: str | None) -> bool:

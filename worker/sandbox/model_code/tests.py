@@ -6,8 +6,10 @@ import importlib.util
 import json
 import symtable
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType
+from typing import cast
 
 CHECK = "check"
 """HumanEval's function of a test, which is called with what the row names as `entry_point`."""
@@ -44,15 +46,14 @@ def root_of(entry_point: str) -> str:
 
 
 def tests_of(tests: object) -> list[object]:
-    """Return the tests of a column: a list, JSON of one, the text of a single test, or lists of inputs and outputs.
-
-    Raises ValueError for none.
+    """Return the tests of a column: a list, text of one (JSON or Python's notation), a single test, or lists of inputs
+    and outputs. Raises ValueError for none.
     """
     if isinstance(tests, str):
-        try:
-            tests = json.loads(tests)
-        except ValueError:
+        read = _decoded(tests)
+        if read is None:
             return [tests]
+        tests = read
     match tests:
         case {"inputs": list() as given, "outputs": list() as printed, **others}:
             tests = _dialogues(given, printed, calls=others.get("fn_name"))
@@ -61,6 +62,16 @@ def tests_of(tests: object) -> list[object]:
     if not isinstance(tests, list) or not tests:
         raise ValueError("the tests must be a list with at least one test")
     return tests
+
+
+def _decoded(text: str) -> object:
+    """Return what a cell holds as text; None if that is no JSON, and no list or object in Python's notation."""
+    with suppress(ValueError):
+        return cast(object, json.loads(text))
+    with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+        found = ast.literal_eval(text)
+        return found if isinstance(found, list | dict) else None
+    return None
 
 
 def prepared(test: object) -> Assertions | Dialogue:

@@ -22,6 +22,10 @@ LISTED: dict[str, dict[str, Any]] = {
     "columns with capitals": {"Option A": "x", "Option B": "y", "Option C": "z", "Option D": "w", "Answer": "B"},
     "MedMCQA": {"opa": "x", "opb": "y", "opc": "z", "opd": "w", "answer": "B"},
     "a workbook": {"A": "x", "B": "y", "C": "z", "D": "w", "Answer": "B"},
+    "AQuA": {"options": ["A)x", "B)y", "C)z", "D)w"], "answer": "B"},
+    "labels in parentheses": {"options": ["(A) x", "(B) y", "(C) z", "(D) w"], "answer": "B"},
+    "HellaSwag": {"endings": ["x", "y", "z", "w"], "answer": "B"},
+    "Social IQa": {"answerA": "x", "answerB": "y", "answerC": "z", "answerD": "w", "answer": "B"},
     "choice_a": {"choice_a": "x", "choice_b": "y", "choice_c": "z", "choice_d": "w", "answer": "B"},
 }
 
@@ -40,6 +44,12 @@ def test_choices_of_which_the_answer_names_one_are_part_of_the_question(columns:
 def test_an_answer_that_is_a_choice_s_text_leaves_the_labels_out() -> None:
     row, _ = read_one({"question": "Which?", "options": ["x", "y"], "answer": "Y."})
     assert row.messages[0]["content"] == "Which?\n\n- x\n- y"
+
+
+@pytest.mark.parametrize("name", ["ending", "answer"])
+def test_choices_that_are_numbered_from_0_have_their_numbers(name: str) -> None:
+    row, _ = read_one({"question": "Which?", f"{name}0": "x", f"{name}1": "y", "answer": 1})
+    assert (row.messages[0]["content"], row.reference.answer) == ("Which?\n\n0. x\n1. y", "1")
 
 
 def test_numbered_choices_have_their_numbers() -> None:

@@ -39,6 +39,19 @@ def test_columns_of_choices_are_numbered_too() -> None:
     assert [row.reference.answer for row in rows] == ["A", "C"]
 
 
+@pytest.mark.parametrize("names", [("choice1", "choice2"), ("sol1", "sol2"), ("option1", "option2")])
+def test_numbered_columns_are_counted_from_0_if_a_row_says_so(names: tuple[str, str]) -> None:
+    """COPA's and PIQA's `label` is 0 or 1, where WinoGrande's `answer` is 1 or 2."""
+    choices = dict(zip(names, ("w", "x"), strict=True))
+    rows, report = read_all(lines(*({"question": "Which?"} | choices | {"answer": n} for n in (1, 0))))
+    assert [row.reference.answer for row in rows] == ["2", "1"]
+    assert rows[1].messages[0]["content"] == "Which?\n\n1. w\n2. x"
+    assert f"count the choices in '{names[0]}' from 0: the right answers are their numbers, 1 for" in report.notes[0]
+    rows, report = read_all(lines(*({"question": "Which?"} | choices | {"answer": n} for n in (1, 2, 1))))
+    assert [row.reference.answer for row in rows] == ["1", "2", "1"]
+    assert "count" not in "\n".join(report.notes)
+
+
 def test_numbers_that_may_count_from_0_or_1_are_asked_about() -> None:
     with pytest.raises(AppError, match="may count the choices in 'choices' from 0 or from 1") as refused:
         read_all(of(1, 2, 3))

@@ -137,6 +137,12 @@ def test_an_error_that_a_case_expects_is_the_code_s(sandbox):
     assert record_of(sandbox, [test], text="def f(x):\n    return x").score == 0.0
 
 
+@pytest.mark.parametrize("written", [json.dumps, repr], ids=["JSON", "Python"])
+def test_a_cell_may_hold_the_tests_as_text(sandbox, written):
+    tests = written(["assert add(1, 2) == 3", "assert add('a', \"b\") == 'ab'", "assert add(1, 1) == 3"])
+    assert record_of(sandbox, tests).score == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize(
     "tests",
     [
