@@ -51,8 +51,8 @@ class CheckedJob:
 
     training: File
     validation: File | None
-    shared_rows: int
-    """Rows of the validation file that are also training rows; they are left out of evaluations."""
+    held_out_rows: int
+    """Number of questions in an evaluation."""
     grader: Spec
     verifier: Verifier | None
     seed: int
@@ -60,15 +60,6 @@ class CheckedJob:
     warm_steps: int
     """Steps of the warm start, unless rows turn out to be too long."""
     notices: tuple[Notice, ...]
-
-    @property
-    def held_out_rows(self) -> int:
-        """Number of questions in an evaluation."""
-        if self.validation is None:
-            rows = round(self.training.row_count * self.settings.held_out_share)
-        else:
-            rows = self.validation.row_count - self.shared_rows
-        return min(self.settings.eval_rows, rows)
 
 
 def create_job(session: Session, request: JobRequest, *, project: str, models: Mapping[str, str]) -> Job:
@@ -122,7 +113,9 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
     reinforcement = request.method.reinforcement
     spec, verifier = resolve_grader(session, reinforcement.grader, project=project, param=GRADER)
     seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
-    settings = _settings(session, reinforcement, training=training, validation=validation, seed=seed)
+    settings, held_out = _settings(session, reinforcement, training=training, validation=validation, seed=seed)
+    if validation is not None:
+        held_out = min(settings.eval_rows, validation.row_count - shared)
     imitated = _rows_to_imitate(session, settings, training=training, validation=validation, seed=seed)
     if settings.teacher_model is not None:
         require_model(settings.teacher_model, models=models, param=f"{X_RLSD}.teacher_model")
@@ -148,7 +141,7 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
     checked = CheckedJob(
         training=training,
         validation=validation,
-        shared_rows=shared,
+        held_out_rows=held_out,
         grader=spec,
         verifier=verifier,
         seed=seed,
@@ -162,7 +155,7 @@ def checked_job(session: Session, request: JobRequest, *, project: str, models: 
             *column_notices,
         ),
     )
-    require_halves(settings, questions=checked.held_out_rows)
+    require_halves(settings, questions=held_out)
     return checked
 
 
@@ -212,22 +205,25 @@ def _count_shared(session: Session, training: File, validation: File) -> int:
 
 def _settings(
     session: Session, request: Reinforcement, *, training: File, validation: File | None, seed: int
-) -> RlsdSettings:
-    """Resolve all settings. If epochs are requested, the number of steps follows from the rows trained on."""
+) -> tuple[RlsdSettings, int]:
+    """Resolve all settings and count the training rows that are held out.
+
+    If epochs are requested, the number of steps follows from the rows trained on.
+    """
     settings = resolve_settings(request, row_count=training.row_count)
     if validation is not None and not settings.example_rows:
-        return settings
+        return settings, 0
     stored = session.execute(
         select(DatasetRow.row_hash).where(DatasetRow.file_id == training.id).order_by(DatasetRow.number)
     ).all()
     rows = without_examples(stored, settings.example_rows)
     if validation is not None:
-        return resolve_settings(request, row_count=len(rows))
+        return resolve_settings(request, row_count=len(rows)), 0
     try:
-        train, _held_out = split_held_out(rows, share=settings.held_out_share, seed=seed, limit=settings.eval_rows)
+        train, held_out = split_held_out(rows, share=settings.held_out_share, seed=seed, limit=settings.eval_rows)
     except ValueError as error:
         raise AppError(f"training_file: {error}.", code="too_few_rows", param="training_file") from None
-    return resolve_settings(request, row_count=len(train))
+    return resolve_settings(request, row_count=len(train)), len(held_out)
 
 
 def _rows_to_imitate(

@@ -91,6 +91,9 @@ def test_too_few_held_out_questions_are_not_halved(api: Api) -> None:
     assert "at least 4 are needed, and there are 3" in error["message"]
     body["method"]["reinforcement"]["x_rlsd"]["held_out_share"] = 0.2
     create_job(api, body)
+    body["method"]["reinforcement"]["x_rlsd"] |= {"held_out_share": 0.13, "example_rows": list(range(5))}
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)
+    assert "there are 3" in error["message"], "of the 25 rows that are not shown as examples"
 
 
 def test_a_row_without_the_hint_is_named_by_its_line(api: Api) -> None:

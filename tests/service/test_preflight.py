@@ -92,6 +92,15 @@ def test_two_instructions_are_compared_on_the_same_rows(api: Api, sample_worker:
     assert refused(api.http.post(PREFLIGHT, json=both), status=400)["param"] == "instructions"
 
 
+def test_a_warm_start_is_tried_on_the_rows_that_a_job_trains_on(
+    api: Api, sample_worker: int, starter_rows: str
+) -> None:
+    warm = SETTINGS | {"warm_start": {"rows": 40, "epochs": 1}, "held_out_share": 0.5}
+    check = finished(api, answered(api.http.post(PREFLIGHT, json=body(starter_rows, rows=2, samples=2, x_rlsd=warm))))
+    assert check["status"] == "done", check["error"]
+    assert (check["result"]["of_rows"], check["result"]["warm_steps"]) == (20, 3), "20 of 40 rows, in batches of 8"
+
+
 def test_a_killed_pre_flight_reports_it(api: Api, sample_worker: int, starter_rows: str) -> None:
     queued_check = answered(api.http.post(PREFLIGHT, json=body(starter_rows, rows=40, samples=64)))
     worker = psutil.Process(sample_worker)

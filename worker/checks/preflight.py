@@ -19,6 +19,7 @@ from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.jobs.components import component_weights
+from backend.jobs.imitation import imitates
 from backend.jobs.notices import Notice, prompt_notices
 from backend.jobs.resolve import X_RLSD
 from backend.verifiers.specs import Spec, parse_spec
@@ -145,11 +146,14 @@ def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Jso
     spec, verifier = RlsdSettings.model_validate(request["settings"]), parse_spec(request["grader"])
     seed = request["seed"]
     with api_errors():
-        tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=seed)
+        held_out = imitates(spec)
+        tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=seed, held_out=held_out)
         others = None
         if "second_instruction" in request:
             second = spec.model_copy(update={"instruction": request["second_instruction"]})
-            others = _stored_tasks(request["training_file"], spec=second, verifier=verifier, seed=seed)
+            others = _stored_tasks(
+                request["training_file"], spec=second, verifier=verifier, seed=seed, held_out=held_out
+            )
     return preflight_with_trial_steps(
         PreparedJob(model=request["model"], seed=seed, spec=spec, grader=verifier, tasks=tasks, held_out=[]),
         PreflightPlan(
@@ -172,7 +176,9 @@ def run_teacher_preview(request: Json, _progress: Progress) -> Json:
     settings = engine_settings(spec, seed=request["seed"])
     verifier = None if request["grader"] is None else parse_spec(request["grader"])
     with api_errors():
-        tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"])
+        tasks = _stored_tasks(
+            request["training_file"], spec=spec, verifier=verifier, seed=request["seed"], held_out=False
+        )
         task = next((task for task in tasks if task.row == request["row"]), None)
         if task is None:
             raise AppError(
@@ -198,8 +204,12 @@ def api_errors() -> Iterator[None]:
         raise AppError(fault["message"], code=fault["code"], param=param) from error
 
 
-def _stored_tasks(file_id: str, *, spec: RlsdSettings, verifier: Spec | None, seed: int) -> list[Task]:
-    """Load all rows of the file as tasks; none are held out, because nothing is trained."""
+def _stored_tasks(file_id: str, *, spec: RlsdSettings, verifier: Spec | None, seed: int, held_out: bool) -> list[Task]:
+    """Load the rows of the file as tasks, without examples.
+
+    `held_out`: without the rows that a job with this seed and no validation file holds out, so that the same rows are
+    imitated; otherwise all, since nothing is trained.
+    """
     with transaction() as session:
         rows = load_rows(session, file_id)
-    return tasks_of(rows, spec=spec, verifier=verifier, seed=seed, validation=[])[0]
+    return tasks_of(rows, spec=spec, verifier=verifier, seed=seed, validation=None if held_out else [])[0]

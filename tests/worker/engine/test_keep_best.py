@@ -78,6 +78,14 @@ def test_the_model_before_training_is_kept_if_nothing_later_is_better():
     assert any("lora_B" in name and value.any() for name, value in at_step(recorder, 8).items())
 
 
+def test_patience_begins_after_the_warm_start():
+    warm = {"warm_start": {"rows": 4, "epochs": 1}, "max_completion_tokens": 48, "patience": 2}
+    ending, recorder, _ = run_best([0.9, 0.5, 0.5, 0.4, 0.3, 0.2], [0.2] * 6, **warm)
+    waited = [phase for _, phase in phases(recorder)]
+    assert ending is Ending.DONE
+    assert waited == ["baseline", "warm", "interim", "interim", "trained"]
+
+
 def test_a_run_without_more_patience_ends_with_the_evaluation_that_used_it_up():
     ending, recorder, _ = run_best([0.1, 0.9, 0.5, 0.9, 1.0], [0.2] * 5, patience=2)
     assert ending is Ending.DONE

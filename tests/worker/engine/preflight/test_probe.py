@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from backend.core.hints import Hint
+from backend.core.methods import MethodName
 from backend.core.verdict import verdict
 from tests.worker.engine.tiny import (
     CHAT_TEMPLATE,
@@ -251,6 +252,30 @@ def test_after_a_warm_start_the_model_that_training_begins_with_is_measured():
     saved = unpack(run.checkpoints[-1].data)
     assert saved.run_state.step == steps > 0
     assert all(torch.equal(saved.tensors[f"adapter.{name}"], value) for name, value in imitated.items())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"method": name} for name in MethodName if name is not MethodName.OPD),
+        {"method": "opd", "teacher_model": "none such"},
+        {"method": "opsd", "divergence": "jsd"},
+        {"keep": "best", "eval_interval": 2},
+        {"method": "grpo", "practice": {}},
+    ],
+    ids=lambda changes: " ".join(str(value) for value in changes.values()),
+)
+def test_the_warm_start_of_a_pre_flight_is_the_same_before_every_method(changes):
+    def imitated(**more):
+        settings = tiny_settings(max_completion_tokens=48, warm_start={"rows": 4}, **more)
+        policy = tiny_policy(settings)
+        experiment = Experiment(settings=settings, policy=policy, tasks=TASKS, held_out=(), reward=vowel_share)
+        with warmed_up(experiment, progress=lambda *_: None):
+            return {name: value.clone() for name, value in policy.adapter(LIVE_ADAPTER).items()}
+
+    expected = imitated(method="grpo")
+    found = imitated(**changes)
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
 
 
 def test_a_step_that_fails_in_the_warm_start_leaves_the_adapters_as_they_were():

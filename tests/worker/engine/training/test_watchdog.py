@@ -49,6 +49,14 @@ def test_equal_scores_stop_a_method_that_uses_rewards_even_with_a_teacher():
     assert [report.metrics["skipped"] for report in recorder.steps] == [0, 0, 0]
 
 
+def test_different_scores_of_completions_that_are_left_out_are_no_signal():
+    ending, recorder = run_training(
+        method="grpo", max_completion_tokens=2, mask_truncated=True, max_steps=9, max_dead_steps=3
+    )
+    assert ending is Ending.NO_SIGNAL
+    assert len(recorder.steps) == 3
+
+
 def test_equal_scores_are_reported_once_where_only_the_teacher_is_used():
     ending, recorder = run_training(method="opsd", reward=equal_scores, max_steps=9, max_dead_steps=3)
     assert ending is Ending.DONE
