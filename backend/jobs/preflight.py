@@ -54,18 +54,18 @@ def preflight_request(
     `instructions`: two to compare; the first is that of the settings.
     """
     if instructions is not None:
-        if (trial.x_rlsd.get("warm_start") or {}).get("rows"):
-            raise AppError(
-                "instructions compares two prompts, but a warm start would imitate under the first one only: leave out "
-                "warm_start, and test it afterwards.",
-                param="instructions",
-            )
         if trial.x_rlsd.get("instruction"):
             raise AppError(
                 "instructions and x_rlsd.instruction exclude each other: leave out one of them.", param="instructions"
             )
         trial = replace(trial, x_rlsd={**trial.x_rlsd, "instruction": instructions[0]})
     file, spec, settings, notices = _resolved(session, trial, models=models)
+    if instructions is not None and settings.warm_start.rows > 0:
+        raise AppError(
+            "instructions compares two prompts, but a warm start would imitate under the first one only: leave out "
+            "warm_start, and test it afterwards.",
+            param="instructions",
+        )
     request = _request(trial, file, spec, settings)
     second = {} if instructions is None else {"second_instruction": instructions[1].strip()}
     return {**request, **second, "rows": rows, "samples": samples, "notices": [asdict(notice) for notice in notices]}

@@ -88,8 +88,11 @@ def test_two_instructions_are_compared_on_the_same_rows(api: Api, sample_worker:
     assert found["difference"]["low"] <= second - first <= found["difference"]["high"]
     [said] = [each for each in report["findings"] if each["code"] == "instructions_compared"]
     assert f"{second:.0%} with the second" in said["message"]
-    both = compared | {"x_rlsd": {**SETTINGS, "instruction": "Be brief."}}
-    assert refused(api.http.post(PREFLIGHT, json=both), status=400)["param"] == "instructions"
+    for other in ({"instruction": "Be brief."}, {"warm_start": {"rows": 4}}):
+        both = compared | {"x_rlsd": SETTINGS | other}
+        assert refused(api.http.post(PREFLIGHT, json=both), status=400)["param"] == "instructions"
+    malformed = compared | {"x_rlsd": SETTINGS | {"warm_start": [None, None]}}
+    assert refused(api.http.post(PREFLIGHT, json=malformed), status=400)["param"] == "x_rlsd.warm_start"
 
 
 def test_a_warm_start_is_tried_on_the_rows_that_a_job_trains_on(
