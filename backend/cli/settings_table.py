@@ -1,9 +1,12 @@
 """The settings of a job as text for a terminal."""
 
 from difflib import get_close_matches
+from typing import Any, get_args
 
+from pydantic.fields import FieldInfo
+
+from backend.core.settings.spec import RlsdSettings
 from backend.core.settings.table import ALL_SECTIONS, Entry, entries, shown
-from backend.core.settings.update import Lora
 from backend.errors import AppError
 
 
@@ -36,8 +39,12 @@ def one_setting(name: str) -> str:
 
 def _of_section(title: str) -> dict[str, Entry]:
     section = ALL_SECTIONS[title]
-    prefix = "lora." if section is Lora else ""
+    prefix = next((f"{name}." for name, field in RlsdSettings.model_fields.items() if section in _types(field)), "")
     return {f"{prefix}{each.name}": each for each in entries(section)}
+
+
+def _types(field: FieldInfo) -> tuple[Any, ...]:
+    return (field.annotation, *get_args(field.annotation))
 
 
 def _values(entry: Entry) -> str:

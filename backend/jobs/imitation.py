@@ -55,5 +55,8 @@ def beyond_imitation_of(session: Session, job: Job) -> str | None:
     """Return the verdict on what training added to the job's warm start; None without one, or before its end."""
     if job.warm_steps == 0:
         return None
-    evaluations = [evaluation.result | {"phase": evaluation.phase} for evaluation in evaluations_of(session, job)]
+    evaluations = [
+        evaluation.result | {"phase": evaluation.phase, "step": evaluation.step}
+        for evaluation in evaluations_of(session, job)
+    ]
     return beyond_imitation(evaluations, method=job.spec["method"])

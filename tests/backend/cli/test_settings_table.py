@@ -10,8 +10,10 @@ from backend.errors import AppError
 
 def test_every_setting_has_a_line() -> None:
     lines = all_settings().splitlines()
-    names = {field.alias or name for name, field in RlsdSettings.model_fields.items()} - {"lora"}
-    assert names < {line.partition(":")[0].strip() for line in lines}
+    names = {field.alias or name for name, field in RlsdSettings.model_fields.items()}
+    assert names - {"lora", "practice", "warm_start"} < {line.partition(":")[0].strip() for line in lines}
+    for nested in ("warm_start.rows", "practice.hint", "lora.alpha"):
+        assert any(line.startswith(f"  {nested}: ") for line in lines)
     assert any(line.startswith("  lora.r: whole number, 1 to 512; default 16") for line in lines)
 
 

@@ -1,6 +1,7 @@
 """Each call of the client is one of the API's operations, and is read as the type of its response."""
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +39,8 @@ def calls(path: Path) -> Iterator[tuple[str, str, str, tuple[str, str | None] | 
             if isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS:
                 method, route = node.args if len(node.args) == 2 else (ast.Constant("GET"), node.args[0])
                 route = assigned.get(route.id, route) if isinstance(route, ast.Name) else route
-                if isinstance(method, ast.Constant) and isinstance(route, ast.Constant | ast.JoinedStr):
-                    yield f"{path.name}:{node.lineno}", str(method.value), text(route), read_as.get(id(node))
+                if isinstance(method, ast.Constant):
+                    yield f"{path.name}:{node.lineno}", str(method.value), text(route, path), read_as.get(id(node))
 
 
 def taken(value: ast.expr) -> tuple[ast.expr, str | None]:
@@ -49,9 +50,20 @@ def taken(value: ast.expr) -> tuple[ast.expr, str | None]:
     return value, None
 
 
-def text(route: ast.Constant | ast.JoinedStr) -> str:
-    parts = [route] if isinstance(route, ast.Constant) else route.values
-    return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
+def text(route: ast.expr, path: Path) -> str:
+    """Return the path, with `{}` for all that is no constant of its module."""
+    module = importlib.import_module(f"frontend.api.{path.stem}")
+    match route:
+        case ast.JoinedStr():
+            return "".join(text(part, path) for part in route.values)
+        case ast.FormattedValue():
+            return text(route.value, path)
+        case ast.Constant():
+            return str(route.value)
+        case ast.Name() if isinstance(getattr(module, route.id, None), str):
+            return str(getattr(module, route.id))
+        case _:
+            return "{}"
 
 
 CASES = [call for path in MODULES for call in calls(path) if call[2].startswith("/v1")]
@@ -75,7 +87,7 @@ def response_type(operation: dict[str, Any], part: str | None) -> str:
 
 
 def test_the_calls_are_found() -> None:
-    assert len(CASES) > 70
+    assert len(CASES) > 80
     assert len([case for case in CASES if case[3] is not None]) > 50
 
 

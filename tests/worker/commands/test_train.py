@@ -108,7 +108,7 @@ def test_a_warm_start_has_its_own_lines_and_the_run_ends_with_what_training_adde
 def test_a_file_with_nothing_to_imitate_is_refused(tmp_path: Path) -> None:
     job = job_file(tmp_path, method="sft", warm_start={"target": "trajectory"})
     with pytest.raises(AppError, match=r"0 of the \d training rows of 'rows.jsonl' have one"):
-        prepare_job(job, data=tmp_path / "rows.jsonl", verifier=None, validation=None, model=None)
+        prepare_job(job, data=tmp_path / "rows.jsonl", verifier=None, validation=None, mapping=None, model=None)
 
 
 def test_it_ends_well_and_its_last_line_names_the_adapter(
@@ -341,4 +341,4 @@ def test_a_run_that_keeps_its_best_step_writes_that_adapter_and_says_what_chose_
 def test_too_few_held_out_rows_are_not_halved(tmp_path: Path) -> None:
     job = job_file(tmp_path, keep="best", eval_interval=1)
     with pytest.raises(AppError, match="at least 4 are needed, and there are 2"):
-        prepare_job(job, data=tmp_path / "rows.jsonl", verifier=None, validation=None, model=None)
+        prepare_job(job, data=tmp_path / "rows.jsonl", verifier=None, validation=None, mapping=None, model=None)

@@ -13,6 +13,7 @@ from backend.db.jobs import Job
 from backend.settings import settings
 from backend.stack.embedded import Services
 from frontend.api import ApiError, Client
+from frontend.api.chat import AnswerPiece
 from frontend.api.types import Json
 from frontend.components import ask
 from frontend.components.ask import AnswerStreams
@@ -262,12 +263,12 @@ def test_a_request_is_cancelled_once_nobody_views_its_answer(monkeypatch: pytest
     class Endless:
         """A model that never stops, while the clock advances one second per piece."""
 
-        def answer(self, body: Json) -> Iterator[Json]:
+        def answer(self, body: Json) -> Iterator[AnswerPiece]:
             nonlocal now
             while True:
                 received.append(body["model"])
                 now += 1.0
-                yield {"text": "and ", "finish_reason": None, "tokens": None}
+                yield AnswerPiece("and ", finish_reason=None, tokens=None)
 
     streams = AnswerStreams.start(cast("Client", Endless()), ["starter"], question={"messages": []})
     [answer] = streams.answers
