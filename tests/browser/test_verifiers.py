@@ -37,8 +37,8 @@ def test_a_pattern_shows_its_matches_and_a_program_its_error(
     expect(page.locator(".matches mark.first u")).to_have_text("41")
     page.locator(".matches").scroll_into_view_if_needed()
     shoot(page, "verifier-matches")
-    write_code(page, "Pattern", "(a+)+$")
     write(page, "Text to score", "a" * 40 + "b")
+    write_code(page, "Pattern", "(a+)+$")
     expect(page.get_by_text("exceeded the time limit")).to_be_visible(timeout=60_000)
 
     choose(page, "Kind", "Python")
